@@ -1,0 +1,1 @@
+"""Capabilities of Mannequin, one package each; only `task.py` modules know Prefect."""

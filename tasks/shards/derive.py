@@ -1,0 +1,274 @@
+"""Derivations: what is to be made from what; `realise` finds it in the store or makes it, whatever was lost."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import IO, Self
+
+import pyarrow as pa
+
+from tasks.schema.errors import StoreError
+from tasks.schema.records import DataFile, InputRef, ShardRecord
+from tasks.schema.rejections import REJECT_SCHEMA, Rejection, rejection_table
+from tasks.shards.files import disk_errors_explained, temporary
+from tasks.shards.parquet import Lookup, ShardWriter, read_batches
+from tasks.shards.stage import Stage, StageOutput, stage_key
+from tasks.shards.store import Store
+
+REPAIRS = 8
+"""Damaged outputs made again in one call before we say that the disk cannot be trusted."""
+
+
+class AccountingError(Exception):
+    """A stage lost, doubled or invented a row: a defect of the stage, never of the data."""
+
+
+class DamagedInputError(Exception):
+    """The bytes of a committed output are not those its record promises."""
+
+    def __init__(self, ref: InputRef) -> None:
+        super().__init__(f"{ref.stage}/{ref.key} is damaged")
+        self.ref = ref
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A shard to be: a stage over further derivations. Equal derivations give the same shard on every machine.
+
+    `inputs` are the primary inputs, whose rows the stage accounts for; `sides` match `stage.sides` one to one.
+    """
+
+    stage: Stage
+    inputs: tuple["Derivation", ...] = ()
+    sides: tuple["Derivation", ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.sides) != len(self.stage.sides):
+            raise ValueError(f"{self.stage.name} wants {len(self.stage.sides)} side inputs, got {len(self.sides)}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record of a derivation, and the names of the stages that had to run for it (none: all was found)."""
+
+    record: ShardRecord
+    ran: tuple[str, ...] = ()
+
+    @property
+    def cached(self) -> bool:
+        return not self.ran
+
+
+def realise(derivation: Derivation, store: Store) -> Outcome:
+    """Find or make a derivation's shard; damaged or missing outputs on the way are made again.
+
+    Raises:
+        StoreError: the store cannot be written, or gives back other bytes than were written again and again.
+        AccountingError: a stage did not account for its rows.
+    """
+    ran: list[str] = []
+    for _ in range(REPAIRS):
+        try:
+            record = _realise(derivation, store, ran, {})
+        except DamagedInputError as damage:
+            store.drop(damage.ref.stage, damage.ref.key)
+        else:
+            return Outcome(record, tuple(ran))
+    raise _untrusted(store)
+
+
+def realise_whole(derivation: Derivation, store: Store) -> Outcome:
+    """`realise`, and read every byte of the shard once: for readers outside the engine, whom nobody checks."""
+    ran: tuple[str, ...] = ()
+    for _ in range(REPAIRS):
+        outcome = realise(derivation, store)
+        ran += outcome.ran
+        if not store.damaged(outcome.record):
+            return Outcome(outcome.record, ran)
+        store.drop(outcome.record.stage, outcome.record.key)
+    raise _untrusted(store)
+
+
+def _untrusted(store: Store) -> StoreError:
+    return StoreError(f"The store at {store.root} gives back other bytes than were written: check its disk.")
+
+
+def _realise(derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord]) -> ShardRecord:
+    if id(derivation) in known:
+        return known[id(derivation)]
+    inputs = tuple(_realise(d, store, ran, known) for d in derivation.inputs)
+    sides = tuple(_realise(d, store, ran, known) for d in derivation.sides)
+    stage = derivation.stage
+    key = stage_key(stage, tuple(r.data.sha256 for r in inputs), tuple(r.data.sha256 for r in sides))
+    record = store.find(stage.name, key)
+    if record is None:
+        record = run_stage(stage, inputs, sides, store)
+        ran.append(stage.name)
+    known[id(derivation)] = record
+    return record
+
+
+def run_stage(
+    stage: Stage, inputs: tuple[ShardRecord, ...], sides: tuple[ShardRecord, ...], store: Store
+) -> ShardRecord:
+    """Run a stage over committed shards and commit its output.
+
+    The inputs are hashed while they are read; nothing is committed unless every digest holds.
+
+    Raises:
+        DamagedInputError: an input's bytes are not those its record promises.
+        AccountingError: the stage did not account for its rows.
+    """
+    key = stage_key(stage, tuple(r.data.sha256 for r in inputs), tuple(r.data.sha256 for r in sides))
+    data_tmp, rejects_tmp = temporary(store.tmp), temporary(store.tmp)
+    with ExitStack() as stack:
+        stack.callback(store.files.remove, data_tmp)
+        stack.callback(store.files.remove, rejects_tmp)
+        stack.enter_context(disk_errors_explained(store.root))
+        checks = stack.enter_context(_Checks((*inputs, *sides), store))
+        stream = stack.enter_context(store.files.create(data_tmp))
+        ledger = _Ledger(stage)
+        writer = stack.enter_context(ShardWriter(stream, stage.schema))
+        batches = _input_batches(stage, inputs, sides, store)
+        for output in stage.process(ledger.watch(batches)):
+            ledger.book(output)
+            writer.write(output.kept)
+        ledger.balance(expected=sum(r.data.rows for r in inputs) if inputs else None)
+        data = writer.finish("shard")
+        store.files.sync(stream)
+        parts = {data.name: data_tmp}
+        rejects = None
+        if ledger.rejections:
+            with store.files.create(rejects_tmp) as reject_stream:
+                rejects = _write_rejects(stage.name, ledger.rejections, reject_stream)
+                store.files.sync(reject_stream)
+            parts[rejects.name] = rejects_tmp
+        checks.demand()
+        return store.commit(
+            ShardRecord(
+                stage=stage.name,
+                version=stage.version,
+                key=key,
+                inputs=tuple(r.ref for r in inputs),
+                sides=tuple(r.ref for r in sides),
+                params=stage.params(),
+                models=stage.models(),
+                execution=stage.execution(),
+                rows_in=ledger.rows_in,
+                rows_kept=ledger.rows_kept,
+                rejected=ledger.rejected,
+                children_rejected=ledger.children_rejected,
+                data=data,
+                rejects=rejects,
+            ),
+            parts,
+        )
+
+
+def _write_rejects(stage: str, rejections: list[Rejection], stream: IO[bytes]) -> DataFile:
+    with ShardWriter(stream, REJECT_SCHEMA) as writer:
+        writer.write(rejection_table(stage, rejections))
+        return writer.finish("rejects")
+
+
+def _input_batches(
+    stage: Stage, inputs: tuple[ShardRecord, ...], sides: tuple[ShardRecord, ...], store: Store
+) -> Iterator[pa.RecordBatch]:
+    """Primary rows in order, each batch with the columns looked up in the side inputs."""
+    lookups = [
+        Lookup(store.data_path(record), side.columns, stage.batch_rows)
+        for record, side in zip(sides, stage.sides, strict=True)
+    ]
+    for batch in chain.from_iterable(read_batches(store.data_path(r), stage.batch_rows) for r in inputs):
+        table = pa.Table.from_batches([batch])
+        for lookup, side in zip(lookups, stage.sides, strict=True):
+            found = lookup.rows(batch[side.on].to_pylist())
+            for name in side.columns:
+                table = table.append_column(found.schema.field(name), found[name])
+        yield table.combine_chunks().to_batches()[0] if lookups else batch
+
+
+class _Checks:
+    """The digests of a stage's inputs, computed beside the stage."""
+
+    def __init__(self, records: tuple[ShardRecord, ...], store: Store) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._whole: dict[InputRef, Future[bool]] = {r.ref: self._pool.submit(store.holds, r.ref) for r in records}
+
+    def demand(self) -> None:
+        for ref, whole in self._whole.items():
+            if not whole.result():
+                raise DamagedInputError(ref)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if isinstance(error, Exception) and not isinstance(error, DamagedInputError):
+                self.demand()
+        finally:
+            self._pool.shutdown()
+
+
+@dataclass
+class _Ledger:
+    """Books every row that goes in against what comes out."""
+
+    stage: Stage
+    rejections: list[Rejection] = field(default_factory=list)
+    _offered: Counter[str] = field(default_factory=Counter)
+    _kept: set[str] = field(default_factory=set)
+    _parents: set[str] = field(default_factory=set)
+    rows_in: int = 0
+
+    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            self.rows_in += batch.num_rows
+            self._offered.update(batch["sample_id"].to_pylist())
+            yield batch
+
+    def book(self, output: StageOutput) -> None:
+        ids = output.kept["sample_id"].to_pylist()
+        if len(set(ids)) != len(ids) or not self._kept.isdisjoint(ids):
+            raise AccountingError(f"{self.stage.name} kept a sample twice")
+        self._kept.update(ids)
+        if self.stage.fan_out:
+            self._parents.update(output.kept["parent_id"].to_pylist())
+        self.rejections.extend(output.rejected)
+
+    @property
+    def _survivors(self) -> set[str]:
+        return self._parents if self.stage.fan_out else self._kept
+
+    @property
+    def rows_kept(self) -> int:
+        return len(self._survivors)
+
+    def _of_inputs(self, rejection: Rejection) -> bool:
+        return not self.stage.fan_out or rejection.sample_id in self._offered
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        return dict(sorted(Counter(r.reason.value for r in self.rejections if self._of_inputs(r)).items()))
+
+    @property
+    def children_rejected(self) -> dict[str, int]:
+        return dict(sorted(Counter(r.reason.value for r in self.rejections if not self._of_inputs(r)).items()))
+
+    def balance(self, expected: int | None) -> None:
+        """Every offered row is kept or rejected, once, and nothing else is. A source says itself what it offers."""
+        rejected = sum(self.rejected.values())
+        if expected is None:
+            self.rows_in = self.rows_kept + rejected
+            return
+        booked = Counter(self._survivors) + Counter(r.sample_id for r in self.rejections if self._of_inputs(r))
+        unknown, lost = booked - self._offered, self._offered - booked
+        if unknown or lost or self.rows_in != expected or self.rows_in != self.rows_kept + rejected:
+            raise AccountingError(
+                f"{self.stage.name}: {expected} rows in, {self.rows_in} read, {self.rows_kept} kept, {rejected} "
+                f"rejected; lost {sorted(lost)[:3]}, unknown {sorted(unknown)[:3]}"
+            )

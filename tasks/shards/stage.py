@@ -1,0 +1,95 @@
+"""What a stage is: one named, versioned step that turns shards into a shard and its rejects."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from json import dumps
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import JsonValue
+
+from tasks.schema.records import Frozen
+from tasks.schema.rejections import Rejection
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage made of some rows: those it keeps (any columns of its schema, in order) and those it leaves out."""
+
+    kept: pa.RecordBatch | pa.Table
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True)
+class Side:
+    """Columns that a stage wants beside its rows, looked up in a further input.
+
+    `on` is the column of the primary rows that holds the `sample_id` of the row looked up. Both inputs must hold the
+    rows in the same relative order.
+    """
+
+    columns: tuple[str, ...]
+    on: str = "sample_id"
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """A step of a flow. A subclass is a frozen dataclass whose `config` holds exactly the parameters that matter.
+
+    Class attributes: `name`; `version`, raised when the output for equal input changes; `sides`, the columns wanted
+    from each side input; `fan_out`, true where a row becomes children (`parent_id`) instead of living on; `batch_rows`,
+    the fixed batch boundary.
+    """
+
+    config: Frozen
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    sides: ClassVar[tuple[Side, ...]] = ()
+    fan_out: ClassVar[bool] = False
+    batch_rows: ClassVar[int] = 64
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The columns of the output, made with `shard_schema`."""
+
+    @abstractmethod
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
+        """Account for every row of `batches` (primary columns, then side columns) by keeping or rejecting it.
+
+        A source stage (no inputs) gets no batches and says what it offers.
+        """
+
+    def models(self) -> dict[str, str]:
+        """Name -> sha256 of every model whose weights decide the output."""
+        return {}
+
+    def execution(self) -> dict[str, str]:
+        """What else decides the bytes: decoder builds, execution provider, precision."""
+        return {}
+
+    def params(self) -> dict[str, JsonValue]:
+        """The parameters as they enter the key."""
+        return self.config.model_dump(mode="json")
+
+
+def stage_key(stage: Stage, inputs: tuple[str, ...], sides: tuple[str, ...]) -> str:
+    """The name of a stage's output: sha256 over all that decides it, in hex.
+
+    Args:
+        inputs: content digests of the primary inputs, in order.
+        sides: content digests of the side inputs, in order.
+    """
+    decides = {
+        "stage": stage.name,
+        "version": stage.version,
+        "inputs": inputs,
+        "sides": sides,
+        "params": stage.params(),
+        "models": stage.models(),
+        "execution": stage.execution(),
+    }
+    return sha256(dumps(decides, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""Where committed shards live: the only cache of the project.
+
+<root>/shards/<stage>/<key>/shard-<digest>.parquet     the rows
+<root>/shards/<stage>/<key>/rejects-<digest>.parquet   what was left out, if anything was
+<root>/shards/<stage>/<key>/record.json                makes both count; created exclusively, last
+<root>/tmp/                                            what a killed run leaves behind; swept after a day
+"""
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.schema.errors import StoreError
+from tasks.schema.records import DataFile, InputRef, ShardRecord
+from tasks.shards.files import LocalFiles, disk_errors_explained, file_sha256, temporary
+
+SWEEP_AFTER_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of committed shards, shared by any number of processes.
+
+    Raises:
+        StoreError: the root is not an absolute path.
+    """
+
+    root: Path
+    files: LocalFiles = field(default_factory=LocalFiles, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.root.is_absolute():
+            raise StoreError(f"The store must be an absolute path, not {self.root}: runs start in different folders.")
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    def folder(self, stage: str, key: str) -> Path:
+        return Path(f"{self.root}/shards/{stage}/{key}")
+
+    def record_path(self, stage: str, key: str) -> Path:
+        return Path(f"{self.root}/shards/{stage}/{key}/record.json")
+
+    def data_path(self, record: ShardRecord) -> Path:
+        return self.folder(record.stage, record.key) / record.data.name
+
+    def rejects_path(self, record: ShardRecord) -> Path | None:
+        return self.folder(record.stage, record.key) / record.rejects.name if record.rejects else None
+
+    def find(self, stage: str, key: str) -> ShardRecord | None:
+        """The committed output of a key, if its record reads and its files are there in full size."""
+        record = self.read_record(stage, key)
+        if record is None:
+            return None
+        folder = f"{self.root}/shards/{stage}/{key}"
+        whole = all(_has_size(f"{folder}/{f.name}", f.size) for f in (record.data, record.rejects) if f is not None)
+        return record if whole else None
+
+    def read_record(self, stage: str, key: str) -> ShardRecord | None:
+        """The record of a key as it is on disk, whatever its files; None if it is missing or does not read."""
+        with suppress(FileNotFoundError, ValidationError):
+            record = ShardRecord.model_validate_json(self.record_path(stage, key).read_bytes())
+            return record if (record.stage, record.key) == (stage, key) else None
+        return None
+
+    def drop(self, stage: str, key: str) -> None:
+        """Make an output not count any more; its files stay until they are made again or swept."""
+        self.files.remove(self.record_path(stage, key))
+
+    def commit(self, record: ShardRecord, parts: dict[str, Path]) -> ShardRecord:
+        """Publish finished, synced temporary files under a record; the first writer wins.
+
+        Args:
+            record: describes `parts`.
+            parts: name in the record -> temporary file.
+        Returns:
+            the record that counts: ours, or that of a writer who was first.
+        """
+        folder = self.folder(record.stage, record.key)
+        with disk_errors_explained(self.root):
+            for name, path in parts.items():
+                self.files.replace(path, folder / name)
+            self.files.sync_folder(folder)
+            written = temporary(self.tmp)
+            with self.files.create(written) as stream:
+                stream.write(record.model_dump_json(indent=1).encode())
+                self.files.sync(stream)
+            try:
+                while not self.files.link_exclusive(written, self.record_path(record.stage, record.key)):
+                    first = self.find(record.stage, record.key)
+                    if first is not None:
+                        self._remove_unused(folder, parts, first)
+                        return first
+                    self.drop(record.stage, record.key)
+                self.files.sync_folder(folder)
+            finally:
+                self.files.remove(written)
+        return record
+
+    def _remove_unused(self, folder: Path, parts: dict[str, Path], winner: ShardRecord) -> None:
+        used = {file.name for file in (winner.data, winner.rejects) if file is not None}
+        for name in parts.keys() - used:
+            self.files.remove(folder / name)
+
+    def damaged(self, record: ShardRecord) -> list[str]:
+        """Names of the record's files that are missing or do not have their digest; reads every byte."""
+        folder = self.folder(record.stage, record.key)
+        return [f.name for f in (record.data, record.rejects) if f is not None and not _is_whole(folder / f.name, f)]
+
+    def holds(self, ref: InputRef) -> bool:
+        """Whether the bytes that `ref` names are there and whole; reads every byte."""
+        record = self.read_record(ref.stage, ref.key)
+        return (
+            record is not None and record.data.sha256 == ref.sha256 and _is_whole(self.data_path(record), record.data)
+        )
+
+    def records(self) -> list[ShardRecord]:
+        """All committed records, ordered by stage and key."""
+        found = sorted((self.root / "shards").glob("*/*/record.json"))
+        read = [self.read_record(path.parent.parent.name, path.parent.name) for path in found]
+        return [record for record in read if record is not None]
+
+    def sweep(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
+        """Remove what no record counts and nobody has touched for a while; returns what was removed."""
+        oldest = time.time() - older_than_s
+        used = {
+            self.folder(record.stage, record.key) / file.name
+            for record in self.records()
+            for file in (record.data, record.rejects)
+            if file is not None
+        }
+        candidates = [*self.tmp.glob("*"), *(self.root / "shards").glob("*/*/*.parquet")]
+        stale = [path for path in candidates if path not in used and _modified(path) < oldest]
+        for path in stale:
+            self.files.remove(path)
+        return sorted(stale)
+
+
+def _has_size(path: str | Path, size: int) -> bool:
+    try:
+        return os.stat(path).st_size == size  # noqa: PTH116 - a hit is two of these, and Path doubles their cost
+    except FileNotFoundError:
+        return False
+
+
+def _is_whole(path: Path, file: DataFile) -> bool:
+    return _has_size(path, file.size) and file_sha256(path) == file.sha256
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

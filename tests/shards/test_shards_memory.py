@@ -1,0 +1,49 @@
+"""A shard far larger than the memory a stage may take passes through."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+SHARD_MB = 1500
+MOST_MB = 220
+"""Above the interpreter's own memory: three row groups of 16 MB, their encoded form, and the allocator's slack."""
+
+PROGRAM = f"""
+import resource, sys
+from pathlib import Path
+from tasks.shards.derive import Derivation, realise
+from tasks.shards.store import Store
+from tests.shards.sample_stages import Brightness, KeepSmall, LimitConfig, Make, MakeConfig, NoConfig
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+def run(config):
+    made = Derivation(Make(config))
+    small = Derivation(KeepSmall(LimitConfig(limit=15)), (made,))
+    return realise(Derivation(Brightness(NoConfig()), (small,), (made,)), Store(Path(sys.argv[1]))).record
+
+run(MakeConfig(part=9))
+before = peak()
+print(run(MakeConfig(rows={SHARD_MB}, image_bytes=1_000_000)).rows_in, round(peak() - before))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_shard_larger_than_memory_passes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 0, done.stderr
+    rows, megabytes = map(int, done.stdout.split())
+    assert rows == SHARD_MB * 15 // 20
+    assert megabytes < MOST_MB

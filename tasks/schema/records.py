@@ -10,10 +10,10 @@ class Frozen(BaseModel):
 
 
 class DataFile(Frozen):
-    """A data file beside its record: `name` holds the first characters of `sha256`."""
+    """A data file beside its record: `digest` is the BLAKE3 of its bytes in hex, `name` holds its first characters."""
 
     name: str
-    sha256: str
+    digest: str
     size: int
     rows: int
 
@@ -23,7 +23,7 @@ class InputRef(Frozen):
 
     stage: str
     key: str
-    sha256: str
+    digest: str
 
 
 class ShardRecord(Frozen):
@@ -51,4 +51,4 @@ class ShardRecord(Frozen):
 
     @property
     def ref(self) -> InputRef:
-        return InputRef(stage=self.stage, key=self.key, sha256=self.data.sha256)
+        return InputRef(stage=self.stage, key=self.key, digest=self.data.digest)

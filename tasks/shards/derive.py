@@ -102,7 +102,7 @@ def _realise(derivation: Derivation, store: Store, ran: list[str], known: dict[i
     inputs = tuple(_realise(d, store, ran, known) for d in derivation.inputs)
     sides = tuple(_realise(d, store, ran, known) for d in derivation.sides)
     stage = derivation.stage
-    key = stage_key(stage, tuple(r.data.sha256 for r in inputs), tuple(r.data.sha256 for r in sides))
+    key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
     record = store.find(stage.name, key)
     if record is None:
         record = run_stage(stage, inputs, sides, store)
@@ -122,7 +122,7 @@ def run_stage(
         DamagedInputError: an input's bytes are not those its record promises.
         AccountingError: the stage did not account for its rows.
     """
-    key = stage_key(stage, tuple(r.data.sha256 for r in inputs), tuple(r.data.sha256 for r in sides))
+    key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
     data_tmp, rejects_tmp = temporary(store.tmp), temporary(store.tmp)
     with ExitStack() as stack:
         stack.callback(store.files.remove, data_tmp)

@@ -97,8 +97,8 @@ class ShardWriter:
         self._flush()
         self._join()
         self._writer.close()
-        digest = self._hashed.sha256
-        return DataFile(name=f"{kind}-{digest[:16]}.parquet", sha256=digest, size=self._hashed.size, rows=self._rows)
+        digest = self._hashed.digest
+        return DataFile(name=f"{kind}-{digest[:16]}.parquet", digest=digest, size=self._hashed.size, rows=self._rows)
 
     def __enter__(self) -> Self:
         return self

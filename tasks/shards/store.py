@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.schema.errors import StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
-from tasks.shards.files import LocalFiles, disk_errors_explained, file_sha256, temporary
+from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest, temporary
 
 SWEEP_AFTER_S = 24 * 3600
 
@@ -116,7 +116,7 @@ class Store:
         """Whether the bytes that `ref` names are there and whole; reads every byte."""
         record = self.read_record(ref.stage, ref.key)
         return (
-            record is not None and record.data.sha256 == ref.sha256 and _is_whole(self.data_path(record), record.data)
+            record is not None and record.data.digest == ref.digest and _is_whole(self.data_path(record), record.data)
         )
 
     def records(self) -> list[ShardRecord]:
@@ -149,7 +149,7 @@ def _has_size(path: str | Path, size: int) -> bool:
 
 
 def _is_whole(path: Path, file: DataFile) -> bool:
-    return _has_size(path, file.size) and file_sha256(path) == file.sha256
+    return _has_size(path, file.size) and file_digest(path) == file.digest
 
 
 def _modified(path: Path) -> float:

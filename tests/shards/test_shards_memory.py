@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 SHARD_MB = 1500
 MOST_MB = 220
 """Above the interpreter's own memory: three row groups of 16 MB, their encoded form, and the allocator's slack."""

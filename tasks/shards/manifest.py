@@ -1,0 +1,244 @@
+"""What a build is, and where its rows went.
+
+<root>/builds/<flow>/<digest>.json     the manifest; `digest` is the sha256 of the file
+<root>/builds/<flow>/latest.json       names the one that was published last
+
+A manifest holds no time, host or path of its own: equal builds give equal bytes. Its parameters are the caller's, who
+leaves out whatever says where instead of what.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from json import dumps, loads
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import JsonValue, ValidationError
+
+from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.records import DataFile, Frozen, InputRef, ShardRecord
+from tasks.shards.code_version import code_version
+from tasks.shards.derive import AccountingError
+from tasks.shards.files import disk_errors_explained, temporary
+from tasks.shards.funnel import Funnel, StageRun, funnel_of, unaccounted
+from tasks.shards.parquet import read_batches
+from tasks.shards.store import Store
+
+_FLOW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BuildShard(Frozen):
+    """One committed stage output of a build."""
+
+    stage: str
+    version: int
+    key: str
+    data: DataFile
+    rejects: DataFile | None
+
+
+class BuildModel(Frozen):
+    """A model whose weights decided rows of a build."""
+
+    name: str
+    sha256: str
+    licence: str
+
+
+class Manifest(Frozen):
+    """What a build is. `outputs` names the final shards by what they are for ("templates", "previews", ...)."""
+
+    flow: str
+    code: str
+    params: dict[str, JsonValue]
+    outputs: dict[str, tuple[InputRef, ...]]
+    shards: tuple[BuildShard, ...]
+    models: tuple[BuildModel, ...]
+    funnel: Funnel
+
+    def to_bytes(self) -> bytes:
+        """The file: equal manifests give equal bytes."""
+        return (dumps(self.model_dump(mode="json"), sort_keys=True, indent=1) + "\n").encode()
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.to_bytes()).hexdigest()
+
+
+def build_manifest(
+    store: Store,
+    flow: str,
+    params: Mapping[str, JsonValue],
+    outputs: Mapping[str, Sequence[ShardRecord]],
+    licences: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Collect a build from its final records, through all of their inputs in the store.
+
+    Args:
+        params: the flow's parameters that say what is built; never a credential, a place or a time.
+        outputs: final records by what they are for.
+        licences: model name -> licence; a model that is not named here has the licence "unknown".
+    Raises:
+        StoreError: a record on the way is not there any more.
+        AccountingError: a record does not account for its rows.
+    """
+    _builds_folder(store, flow)
+    found = _walk(store, [record for records in outputs.values() for record in records])
+    records = [each.record for each in found]
+    models = {(name, digest) for record in records for name, digest in record.models.items()}
+    licences = licences or {}
+    return Manifest(
+        flow=flow,
+        code=code_version(),
+        params=dict(params),
+        outputs={name: tuple(r.ref for r in finals) for name, finals in sorted(outputs.items())},
+        shards=tuple(
+            BuildShard(stage=r.stage, version=r.version, key=r.key, data=r.data, rejects=r.rejects) for r in records
+        ),
+        models=tuple(
+            BuildModel(name=name, sha256=digest, licence=licences.get(name, "unknown"))
+            for name, digest in sorted(models)
+        ),
+        funnel=funnel_of(found),
+    )
+
+
+def publish_manifest(store: Store, manifest: Manifest) -> Path:
+    """Write a manifest, unless it is there, and let `latest.json` name it; returns its path.
+
+    Raises:
+        ConfigError: the flow's name is no short lower-case name.
+        StoreError: the store cannot be written.
+    """
+    folder = _builds_folder(store, manifest.flow)
+    path = folder / f"{manifest.digest}.json"
+    pointer = dumps({"digest": manifest.digest}).encode()
+    with disk_errors_explained(store.root):
+        written = _write_temporary(store, manifest.to_bytes())
+        try:
+            if not store.files.link_exclusive(written, path) and not _is_manifest(path):
+                store.files.replace(written, path)
+            store.files.sync_folder(folder)
+        finally:
+            store.files.remove(written)
+        latest = folder / "latest.json"
+        if not latest.exists() or latest.read_bytes() != pointer:
+            store.files.replace(_write_temporary(store, pointer), latest)
+        for place in (folder, folder.parent, store.root):
+            store.files.sync_folder(place)
+    return path
+
+
+def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
+    """The manifest of a build; without a digest, of the one published last.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    folder = _builds_folder(store, flow)
+    try:
+        digest = digest or _pointed_to(folder / "latest.json")
+        path = folder / f"{digest}.json"
+        if not _is_manifest(path):
+            raise StoreError(f"The manifest {path} is damaged: run the flow {flow} again.")
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
+    except ValidationError as error:
+        raise StoreError(f"The manifest {digest} of {flow} is of another version: run the flow again.") from error
+
+
+def manifest_damage(store: Store) -> dict[Path, str]:
+    """Manifests and pointers that are not whole -> what is wrong."""
+    damage: dict[Path, str] = {}
+    for path in sorted((store.root / "builds").glob("*/*.json")):
+        if path.name == "latest.json":
+            try:
+                digest = _pointed_to(path)
+            except StoreError:
+                damage[path] = "does not name a build"
+            else:
+                if not path.with_name(f"{digest}.json").exists():
+                    damage[path] = f"names {digest}, which is not there"
+        elif not _is_manifest(path):
+            damage[path] = "the bytes do not have the digest of the name"
+    return damage
+
+
+def rejects(store: Store, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+    """Every sample that the build left out, with stage and reason (`REJECT_SCHEMA`), from the sources on.
+
+    Raises:
+        StoreError: a reject file is not there any more.
+    """
+    for shard in manifest.shards:
+        if shard.rejects is not None:
+            path = store.folder(shard.stage, shard.key) / shard.rejects.name
+            if not path.exists():
+                raise StoreError(f"{path} is missing: run the flow {manifest.flow} again.")
+            yield from read_batches(path, batch_rows=4096)
+
+
+def _walk(store: Store, finals: list[ShardRecord]) -> list[StageRun]:
+    """Every record under `finals` once, from the sources on; `depth` is the longest way from a source."""
+    records = {record.ref: record for record in finals}
+    depths: dict[InputRef, int] = {}
+
+    def depth(ref: InputRef) -> int:
+        if ref not in depths:
+            record = records[ref] = records.get(ref) or _record(store, ref)
+            depths[ref] = 1 + max((depth(below) for below in (*record.inputs, *record.sides)), default=-1)
+        return depths[ref]
+
+    for record in finals:
+        depth(record.ref)
+    flow: set[InputRef] = set()
+    waiting = [record.ref for record in finals]
+    while waiting:
+        ref = waiting.pop()
+        if ref not in flow:
+            flow.add(ref)
+            waiting.extend(records[ref].inputs)
+    found = [StageRun(records[ref], distance, ref not in flow) for ref, distance in depths.items()]
+    for record in records.values():
+        wrong = unaccounted(record, [records[ref] for ref in record.inputs])
+        if wrong:
+            raise AccountingError(f"{record.stage}/{record.key}: {wrong}")
+    return sorted(found, key=lambda each: (each.depth, each.record.stage, each.record.key))
+
+
+def _record(store: Store, ref: InputRef) -> ShardRecord:
+    record = store.find(ref.stage, ref.key)
+    if record is None or record.ref != ref:
+        raise StoreError(f"The store at {store.root} lost {ref.stage}/{ref.key}: run the flow again, it is made anew.")
+    return record
+
+
+def _builds_folder(store: Store, flow: str) -> Path:
+    if _FLOW_NAME.fullmatch(flow) is None:
+        raise ConfigError(f"A flow has a short lower-case name, not {flow!r}.")
+    return store.root / "builds" / flow
+
+
+def _write_temporary(store: Store, data: bytes) -> Path:
+    path = temporary(store.tmp)
+    with store.files.create(path) as stream:
+        stream.write(data)
+        store.files.sync(stream)
+    return path
+
+
+def _is_manifest(path: Path) -> bool:
+    return sha256(path.read_bytes()).hexdigest() == path.stem
+
+
+def _pointed_to(latest: Path) -> str:
+    try:
+        digest = loads(latest.read_bytes())["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{latest} is damaged: run the flow again.") from error
+    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+        raise StoreError(f"{latest} is damaged: run the flow again.")
+    return digest

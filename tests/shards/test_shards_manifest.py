@@ -1,0 +1,192 @@
+"""What a build is, in equal bytes everywhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.records import ShardRecord
+from tasks.shards.code_version import code_version
+from tasks.shards.derive import AccountingError, realise
+from tasks.shards.funnel import FunnelLine, unaccounted
+from tasks.shards.manifest import (
+    Manifest,
+    build_manifest,
+    manifest_damage,
+    publish_manifest,
+    read_manifest,
+    rejects,
+)
+from tasks.shards.store import Store
+from tests.shards.sample_stages import build
+
+
+def made(root: Path, parts: int = 2) -> tuple[Store, ShardRecord, Manifest]:
+    store = Store(root)
+    final = realise(build(parts), store).record
+    return store, final, build_manifest(store, "sample", {"parts": parts}, {"rows": [final]})
+
+
+def test_funnel_counts_every_record_once(tmp_path: Path) -> None:
+    _, final, manifest = made(tmp_path / "store")
+    lines = manifest.funnel.lines
+    assert [(x.stage, x.shards, x.rows_in, x.rows_kept, x.rows_out, x.beside) for x in lines] == [
+        ("make", 2, 80, 80, 80, False),
+        ("keep_small", 2, 80, 40, 40, False),
+        ("brightness", 2, 40, 40, 40, False),
+        ("halves", 2, 40, 38, 58, False),
+        ("gather", 1, 58, 25, 25, False),
+    ]
+    assert [x.rejected for x in lines] == [
+        {},
+        {"over_limit": 40},
+        {},
+        {"nobody_found": 2},
+        {"over_limit": 33},
+    ]
+    assert manifest.funnel.line("halves").children_rejected == {"over_limit": 18}
+    assert manifest.outputs == {"rows": (final.ref,)}
+    assert len(manifest.shards) == 9
+    assert manifest.funnel.rows()[1] == {
+        "stage": "keep_small",
+        "shards": 2,
+        "in": 80,
+        "kept": 40,
+        "rejected": 40,
+        "reasons": "over_limit 40",
+        "children rejected": "",
+        "out": 40,
+    }
+    with pytest.raises(KeyError):
+        manifest.funnel.line("dream")
+
+
+def test_what_is_only_looked_up_in_is_listed_beside_the_flow(tmp_path: Path) -> None:
+    store, final, _ = made(tmp_path / "store", parts=1)
+    bright = store.read_record(*_upstream(store, final, "brightness"))
+    assert bright is not None
+    alone = bright.model_copy(update={"inputs": bright.sides, "sides": bright.inputs, "rows_in": 40, "rows_kept": 40})
+    alone = alone.model_copy(update={"data": bright.data.model_copy(update={"rows": 40})})
+    funnel = build_manifest(store, "sample", {}, {"rows": [alone]}).funnel
+    assert [(x.stage, x.beside) for x in funnel.lines] == [
+        ("make", False),
+        ("keep_small", True),
+        ("brightness", False),
+    ]
+
+
+def _upstream(store: Store, record: ShardRecord, stage: str) -> tuple[str, str]:
+    while record.stage != stage:
+        below = store.read_record(record.inputs[0].stage, record.inputs[0].key)
+        assert below is not None
+        record = below
+    return record.stage, record.key
+
+
+def test_equal_builds_give_equal_bytes_in_any_place(tmp_path: Path) -> None:
+    store, _, manifest = made(tmp_path / "one")
+    other, _, same = made(tmp_path / "elsewhere" / "two")
+    assert manifest.to_bytes() == same.to_bytes()
+    assert str(tmp_path).encode() not in manifest.to_bytes()
+    path = publish_manifest(store, manifest)
+    assert path.read_bytes() == publish_manifest(other, same).read_bytes()
+    assert path.name == f"{manifest.digest}.json"
+    assert read_manifest(store, "sample") == manifest
+    assert json.loads((path.parent / "latest.json").read_bytes()) == {"digest": manifest.digest}
+    assert not list(store.tmp.iterdir())
+
+
+def test_latest_follows_and_older_builds_stay(tmp_path: Path) -> None:
+    store, _, first = made(tmp_path / "store", parts=1)
+    _, _, second = made(tmp_path / "store", parts=2)
+    publish_manifest(store, first)
+    publish_manifest(store, second)
+    assert read_manifest(store, "sample") == second
+    publish_manifest(store, first)
+    assert read_manifest(store, "sample") == first
+    assert read_manifest(store, "sample", second.digest) == second
+
+
+def test_damaged_manifests_are_seen_and_written_again(tmp_path: Path) -> None:
+    store, _, manifest = made(tmp_path / "store")
+    with pytest.raises(StoreError, match="run the flow first"):
+        read_manifest(store, "sample")
+    path = publish_manifest(store, manifest)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert list(manifest_damage(store)) == [path]
+    with pytest.raises(StoreError, match="damaged"):
+        read_manifest(store, "sample")
+    publish_manifest(store, manifest)
+    assert manifest_damage(store) == {}
+    (path.parent / "latest.json").write_text('{"digest": "../../secret"}')
+    assert list(manifest_damage(store)) == [path.parent / "latest.json"]
+    with pytest.raises(StoreError, match="damaged"):
+        read_manifest(store, "sample")
+
+
+def test_rejects_of_a_build_are_those_that_the_funnel_counts(tmp_path: Path) -> None:
+    store, _, manifest = made(tmp_path / "store")
+    table = pa.Table.from_batches(rejects(store, manifest))
+    counted = sum(sum(x.rejected.values()) + sum(x.children_rejected.values()) for x in manifest.funnel.lines)
+    assert table.num_rows == counted
+    assert set(table["stage"].to_pylist()) == {"keep_small", "halves", "gather"}
+    for shard in manifest.shards:
+        if shard.rejects is not None:
+            (store.folder(shard.stage, shard.key) / shard.rejects.name).unlink()
+    with pytest.raises(StoreError, match="run the flow sample again"):
+        list(rejects(store, manifest))
+
+
+def test_a_lost_input_or_a_wrong_equation_is_no_manifest(tmp_path: Path) -> None:
+    store, final, _ = made(tmp_path / "store")
+    wrong = final.model_copy(update={"rows_kept": 24})
+    assert unaccounted(final) == ""
+    assert "58 rows in" in unaccounted(wrong)
+    with pytest.raises(AccountingError, match="gather"):
+        build_manifest(store, "sample", {}, {"rows": [wrong]})
+    with pytest.raises(ValueError, match="3 rows in"):
+        FunnelLine(stage="x", shards=1, rows_in=3, rows_kept=1, rows_out=1, rejected={"over_limit": 1})
+    store.drop(final.inputs[0].stage, final.inputs[0].key)
+    with pytest.raises(StoreError, match="run the flow again"):
+        build_manifest(store, "sample", {}, {"rows": [final]})
+
+
+def test_flow_names_stay_inside(tmp_path: Path) -> None:
+    store, final, _ = made(tmp_path / "store")
+    with pytest.raises(ConfigError):
+        build_manifest(store, "../x", {}, {"rows": [final]})
+
+
+def test_models_carry_their_licence(tmp_path: Path) -> None:
+    store, final, _ = made(tmp_path / "store")
+    seen = final.model_copy(update={"models": {"b": "2" * 64, "a": "1" * 64}})
+    models = build_manifest(store, "sample", {}, {"rows": [seen]}, {"a": "AGPL-3.0"}).models
+    assert [(m.name, m.licence) for m in models] == [("a", "AGPL-3.0"), ("b", "unknown")]
+
+
+def test_code_version_is_that_of_the_sources_alone(tmp_path: Path) -> None:
+    top = Path(__file__).parents[2]
+    copy = tmp_path / "copy"
+    for name in ("schema", "shards"):
+        for path in (top / "tasks" / name).glob("*.py"):
+            target = copy / "tasks" / name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    (copy / "tasks/__init__.py").write_text("")
+    command = [sys.executable, "-c", "from tasks.shards.code_version import code_version as v; print(v())"]
+
+    def version() -> str:
+        return subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True).stdout.strip()
+
+    first = version()
+    (copy / "tasks/notes.txt").write_text("no source")
+    leaf = copy / "tasks/schema/boxes.py"
+    leaf.write_bytes(leaf.read_bytes().replace(b"\n", b"\r\n"))
+    assert version() == first
+    leaf.write_bytes(leaf.read_bytes() + b"\n# changed\n")
+    assert version() != first
+    assert code_version().count("+") == 1

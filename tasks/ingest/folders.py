@@ -1,0 +1,209 @@
+"""Folders of photos: loose files, the seed's metadata.json, and imagefolder's metadata.jsonl or metadata.csv."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from json import dumps
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from blake3 import blake3
+
+from tasks.ingest.folder_metadata import METADATA_NAMES, Entry, read_entries
+from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, base_name, file_digest, too_large
+from tasks.schema.errors import SourceError
+from tasks.schema.rejections import Reason
+from tasks.schema.sources import ColumnMapping, PhotoSource, SourceListing, SourcePart
+
+Answer = TypeVar("Answer")
+
+SCHEME = "folder://"
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".ico", ".jp2", ".j2k", ".tga", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+"""Names that promise a picture; whether the promise holds is found out later. Other files are not looked at."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of a folder: a photo, what the metadata says about it, or what is wrong with it.
+
+    `name` and the values of `files` (role -> file) are relative to the folder, with forward slashes.
+    """
+
+    name: str
+    files: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str | None] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
+    """The parts of a folder in the order of the file names; every file is hashed once.
+
+    Raises:
+        SourceError: the folder is not there or holds no picture, or its metadata cannot be read or do not fit.
+    """
+    root = folder_of(source.location)
+    items, columns = folder_items(root, source.columns)
+    parts = []
+    for first in range(0, len(items), part_rows):
+        chosen = items[first : first + part_rows]
+        digest = blake3()
+        for item in chosen:
+            digest.update(_told(item, {role: _read(root / name, file_digest) for role, name in item.files.items()}))
+        uri = f"{SCHEME}{source.name}/"
+        parts.append(SourcePart(uri=uri, digest=digest.hexdigest(), first_row=first, rows=len(chosen)))
+    return SourceListing(revision="", parts=tuple(parts), columns=columns)
+
+
+def folder_part(config: IngestConfig, location: str) -> Iterator[SourceRow]:
+    """The rows of one part.
+
+    Raises:
+        SourceError: as `list_folder`, or a file has changed since it was listed.
+    """
+    root, part = folder_of(location), config.part
+    items, _ = folder_items(root, config.columns)
+    digest = blake3()
+    for item in items[part.first_row : part.first_row + part.rows]:
+        images: dict[str, Encoded | None] = {}
+        digests = {}
+        problem = item.problem
+        for role, name in item.files.items():
+            path = root / name
+            oversize = too_large(_read(path, os.path.getsize))
+            if oversize is None:
+                data = _read(path, Path.read_bytes)
+                digests[role] = blake3(data).hexdigest()
+                images[role] = Encoded(data, printable(path.name))
+            else:
+                digests[role] = _read(path, file_digest)
+                problem = problem or oversize
+        digest.update(_told(item, digests))
+        name = printable(item.name)
+        yield SourceRow(name, f"{part.uri}{name}", images, item.texts, problem)
+    if digest.hexdigest() != part.digest:
+        raise SourceError(f"{root} has changed since it was listed. List the source again.")
+
+
+def folder_of(location: str) -> Path:
+    """The folder, without symbolic links in its own path.
+
+    Raises:
+        SourceError: it is not absolute or not there.
+    """
+    root = Path(location)
+    if not root.is_absolute():
+        raise SourceError(f"{location!r} is not absolute: flows run in folders of their own. Give the whole path.")
+    if not root.is_dir():
+        raise SourceError(f"There is no folder {location}. Is it mounted on this machine?")
+    return root.resolve()
+
+
+def folder_items(root: Path, mapping: ColumnMapping) -> tuple[list[Item], tuple[str, ...]]:
+    """All rows of a folder, ordered by name, and the fields of its metadata.
+
+    Without metadata every picture is a row. Where a folder has a metadata file, its entries are the rows of that folder
+    and those below it: an entry without its files, a name that leads out of the folder, and a picture that no entry
+    speaks of are rows with a problem.
+
+    Raises:
+        SourceError: there is no picture, or the metadata cannot be read or do not fit.
+    """
+    seen = _walk(root)
+    if not seen.pictures:
+        raise SourceError(f"There is no picture in {root}. Known are: {' '.join(SUFFIXES)}.")
+    items: list[Item] = []
+    spoken_of: set[str] = set()
+    columns: dict[str, None] = {}
+    for name in seen.metadata:
+        entries, fields = read_entries(root / name, mapping)
+        columns.update(dict.fromkeys(fields))
+        found = [_item(root, PurePath(name).parent, entry, seen) for entry in entries]
+        items.extend(found)
+        spoken_of.update(file for item in found for file in item.files.values())
+    governed = {PurePath(name).parent for name in seen.metadata}
+    items.extend(_loose(root, name, governed, seen) for name in seen.pictures - spoken_of)
+    return sorted(items, key=lambda item: item.name), tuple(columns)
+
+
+@dataclass
+class _Seen:
+    """Relative names of what lies in a folder; `plain` are the files that are no links."""
+
+    pictures: set[str] = field(default_factory=set)
+    plain: set[str] = field(default_factory=set)
+    metadata: list[str] = field(default_factory=list)
+
+
+def _walk(root: Path) -> _Seen:
+    """What lies in a folder and below; hidden names and linked folders are passed over."""
+    seen = _Seen()
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        with os.scandir(root / below) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{below}{entry.name}/")
+                elif entry.name in METADATA_NAMES:
+                    seen.metadata.append(f"{below}{entry.name}")
+                elif entry.name.lower().endswith(SUFFIXES):
+                    seen.pictures.add(f"{below}{entry.name}")
+                    if entry.is_file(follow_symlinks=False):
+                        seen.plain.add(f"{below}{entry.name}")
+    seen.metadata.sort()
+    return seen
+
+
+def _loose(root: Path, name: str, governed: set[PurePath], seen: _Seen) -> Item:
+    """A picture that no entry speaks of; in and below the folders `governed` by metadata, that is a problem."""
+    if not (name in seen.plain or _is_file_below(root, name)):
+        return Item(name, problem=Problem(Reason.IMAGE_MISSING, f"{printable(name)} is a link to no file in here."))
+    if not governed or governed.isdisjoint(PurePath(name).parents):
+        return Item(name, {"image": name})
+    problem = Problem(Reason.METADATA_MISSING, f"No entry speaks of {printable(name)}.")
+    return Item(name, {"image": name}, problem=problem)
+
+
+def _item(root: Path, folder: PurePath, entry: Entry, seen: _Seen) -> Item:
+    """An entry with those of its files that are there; `folder` is that of the metadata file, relative to `root`."""
+    names = {role: os.path.normpath(folder / given) for role, given in entry.files.items()}
+    files = {role: name for role, name in names.items() if name in seen.plain or _is_file_below(root, name)}
+    if len(files) == len(names):
+        return Item(files["image"], files, entry.texts)
+    absent = ", ".join(repr(entry.files[role]) for role in names if role not in files)
+    problem = Problem(Reason.METADATA_WITHOUT_FILE, f"Entry {entry.number} names {absent}: no file of this folder.")
+    locator = (folder / (base_name(entry.files["image"]) or "")).as_posix()
+    return Item(f"{locator}@{entry.number}", files, entry.texts, problem)
+
+
+def printable(name: str) -> str:
+    """A file's name as text; bytes that are no UTF-8 become backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_file_below(root: Path, name: str) -> bool:
+    """Whether a relative name is a file that lies in the folder, whatever links and `..` lead there."""
+    try:
+        path = (root / name).resolve()
+        return path.is_relative_to(root) and path.is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _read(path: Path, how: Callable[[Path], Answer]) -> Answer:
+    try:
+        return how(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}). List the source again.") from error
+
+
+def _told(item: Item, digests: dict[str, str]) -> bytes:
+    """What decides a row, as bytes."""
+    reason = item.problem.reason.value if item.problem else None
+    return dumps([item.name, item.files, digests, item.texts, reason], sort_keys=True).encode() + b"\n"

@@ -1,0 +1,112 @@
+"""The dataset card: what a person, the hub and its viewer want to know of a dataset folder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from tasks.shards.manifest import Manifest
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+"""Source: the hub's dataset card specification, `size_categories`."""
+
+
+_WHAT = (
+    "photos with OpenPose-18 keypoints of the main person in pixels of the upright photo, their description, and the "
+    "pictures that the source gave with them, byte for byte."
+)
+_TERMS = "Each row carries the licence and the address of its source."
+_LOAD = """## Load
+
+```python
+from datasets import load_dataset
+
+templates = load_dataset("path/to/this/folder", split="train")
+{category} = load_dataset("path/to/this/folder", "{category}", split="train")
+```"""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card says: rows per category, rows per source and licence, columns, bytes of the data files."""
+
+    title: str
+    rows: Mapping[str, int]
+    sources: Mapping[tuple[str, str], int]
+    schema: pa.Schema
+    data_bytes: int
+    manifest: Manifest | None = None
+
+
+def dataset_card(facts: CardFacts) -> str:
+    """README.md with the hub's YAML header; equal facts give equal text."""
+    total = sum(facts.rows.values())
+    rows = [(category, count) for category, count in facts.rows.items()]
+    sources = [(source, licence, count) for (source, licence), count in sorted(facts.sources.items())]
+    sections = [
+        f"# {_plain(facts.title)}",
+        f"{total} pose templates: {_WHAT}",
+        "## Rows\n\n" + _table(("category", "rows"), rows),
+        f"## Licences\n\n{_TERMS}\n\n" + _table(("source", "licence", "rows"), sources),
+        *_build_sections(facts.manifest),
+        "## Columns\n\n" + _table(("column", "type"), [(field.name, _kind(field.type)) for field in facts.schema]),
+        _LOAD.format(category=next((category for category, count in rows if count), rows[0][0])),
+    ]
+    return _header(facts, total) + "\n" + "\n\n".join(sections) + "\n"
+
+
+def _header(facts: CardFacts, total: int) -> str:
+    """The YAML header. A category without rows has no configuration: `datasets` does not load a split without rows."""
+    from huggingface_hub import DatasetCardData
+
+    every = {"config_name": "default", "data_files": [{"split": "train", "path": "data/*/*.parquet"}]}
+    each = [
+        {"config_name": category, "data_files": [{"split": "train", "path": f"data/{category}/*.parquet"}]}
+        for category, rows in facts.rows.items()
+        if rows
+    ]
+    card = DatasetCardData(
+        pretty_name=_plain(facts.title),
+        license="other",
+        license_name="per-row",
+        license_link="README.md#licences",
+        task_categories=["keypoint-detection"],
+        tags=["pose", "openpose", "controlnet"],
+        size_categories=[next((name for limit, name in _SIZES if total < limit), "n>1M")],
+        configs=[every, *each],
+    )
+    return f"---\n{card.to_yaml(line_break=chr(10)).strip()}\n---\n"
+
+
+def _build_sections(manifest: Manifest | None) -> list[str]:
+    if manifest is None:
+        return []
+    models = [(model.name, model.licence, model.sha256) for model in manifest.models]
+    funnel = manifest.funnel.rows()
+    return [
+        *(["## Models\n\n" + _table(("model", "licence", "sha256"), models)] if models else []),
+        "## Funnel\n\nWhat each stage took in, kept, and rejected by reason.\n\n"
+        + _table(tuple(funnel[0]) if funnel else (), [tuple(row.values()) for row in funnel]),
+        f"Flow `{manifest.flow}`, code `{manifest.code}`, manifest `{manifest.digest}`.",
+    ]
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return "image"
+    if pa.types.is_fixed_size_list(kind):
+        return f"{kind.list_size} x {kind.value_type}"
+    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text of others as one line that cannot end a table cell or begin markup."""
+    line = " ".join(text.split())
+    for special in "\\|`<>[]":
+        line = line.replace(special, f"\\{special}")
+    return line

@@ -1,0 +1,1 @@
+"""From a photo's keypoints to a described, rendered, selected pose template."""

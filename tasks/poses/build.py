@@ -1,0 +1,107 @@
+"""A build of pose templates, as tasks hand it to each other and as it is summed up for a person."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from tasks.catalog.seed import SeedReport
+from tasks.poses.config import PoseTemplatesForm
+from tasks.poses.derivations import SourceRead
+from tasks.schema.forms import Form
+from tasks.schema.sources import PhotoSource
+from tasks.shards.manifest import Manifest
+
+FLOW = "pose_templates"
+
+PREVIEWS = "public/pose_templates"
+"""Folder of the published previews, below the root of the store."""
+
+
+class Build(Form):
+    """What was made of what: enough to find every shard of it again.
+
+    `manifest` is the digest of the build's manifest, `templates` counts by category, `rejected` by reason.
+    """
+
+    config: PoseTemplatesForm
+    read: tuple[SourceRead, ...]
+    manifest: str
+    templates: dict[str, int]
+    rejected: dict[str, int]
+
+    @classmethod
+    def of(
+        cls, config: PoseTemplatesForm, read: tuple[SourceRead, ...], manifest: Manifest, templates: Mapping[str, int]
+    ) -> Self:
+        rejected: dict[str, int] = {}
+        for line in manifest.funnel.lines:
+            for reason, count in line.rejected.items():
+                rejected[reason] = rejected.get(reason, 0) + count
+        return cls(config=config, read=read, manifest=manifest.digest, templates=dict(templates), rejected=rejected)
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """Shards of one source, whole, one of a kind for each part that was read; and its rejected samples by reason.
+
+    The limit of `source` is what was wanted of it in this build.
+    """
+
+    source: PhotoSource
+    photos: tuple[Path, ...]
+    inspected: tuple[Path, ...]
+    previews: tuple[Path, ...]
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True)
+class BuildFiles:
+    """Shards of a build, whole."""
+
+    templates: Path
+    sources: tuple[SourceFiles, ...]
+
+    @property
+    def photos(self) -> list[Path]:
+        return [path for each in self.sources for path in each.photos]
+
+    @property
+    def previews(self) -> list[Path]:
+        return [path for each in self.sources for path in each.previews]
+
+    def sample_ids(self) -> list[str]:
+        """The samples that became templates."""
+        ids: list[str] = pq.read_table(self.templates, columns=["sample_id"])["sample_id"].to_pylist()
+        return ids
+
+
+class Seeded(Form):
+    """What the seeding did to Postgres; `psql` is a line that shows the rows."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    retired: int
+    reactivated: int
+    total_active: int
+    notices: tuple[str, ...]
+    psql: str
+
+    @classmethod
+    def of(cls, report: SeedReport, psql: str) -> Self:
+        return cls(**{name: getattr(report, name) for name in cls.model_fields if name != "psql"}, psql=psql)
+
+
+class BuildSummary(Form):
+    """The end of a run, for a person."""
+
+    manifest: str
+    templates: dict[str, int]
+    rejected: dict[str, int]
+    pictures: str
+    exports: tuple[str, ...] = Field(())
+    seeded: Seeded | None = Field(None, title="Postgres")

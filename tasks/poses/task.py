@@ -1,0 +1,241 @@
+"""The tasks of the flow `pose_templates`: each finds or makes shards in the store, or hands them on."""
+
+from collections import Counter
+from typing import Any, TypeVar, cast
+
+import pyarrow.parquet as pq
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed
+from prefect.tasks import Task
+
+from blocks import load_database, load_hub, load_models, load_store
+from tasks.catalog.embedded import psql_line, start_embedded
+from tasks.catalog.seed import Listing, seed_templates
+from tasks.catalog.similar import upsert_vectors
+from tasks.exports.parquet import export_parquet as write_parquet
+from tasks.exports.pose_folders import export_pose_folders
+from tasks.exports.pose_folders_check import check_pose_folders
+from tasks.exports.previews import publish_previews as write_previews
+from tasks.ingest.hub import HubAccess
+from tasks.ingest.mannequins import list_mannequins
+from tasks.ingest.photos import list_source
+from tasks.models.cards import CARDS
+from tasks.models.zoo import Zoo
+from tasks.poses.build import FLOW, PREVIEWS, Build, BuildFiles, Seeded, SourceFiles
+from tasks.poses.config import PlaceNames, PoseTemplatesForm, Seeding
+from tasks.poses.derivations import Machine, SourceRead, part_chain, selection, templates
+from tasks.poses.report import expected_and_found, pose_vectors, seed_rows, sheet_markdown
+from tasks.schema.errors import DatabaseError, MannequinError
+from tasks.schema.records import ShardRecord
+from tasks.schema.sources import PhotoSource, SourceKind, SourceListing, SourcePart
+from tasks.shards.derive import Derivation, Outcome, realise, realise_whole
+from tasks.shards.manifest import build_manifest, publish_manifest, read_manifest
+from tasks.shards.store import Store
+
+
+def _worth_another_try(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """A wrong parameter stays wrong; a crash or a database that is restarting may not."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, DatabaseError) or not isinstance(error, MannequinError)
+
+
+T = TypeVar("T")
+
+SPARE_MANNEQUINS = 4
+"""Mannequins on offer for each one wanted; some poses hide too many joints."""
+
+RETRIED: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_condition_fn": _worth_another_try,
+}
+
+
+def machine(places: PlaceNames) -> Machine:
+    """What the named blocks say, as plain values."""
+    hub, models = load_hub(places.hub), load_models(places.models)
+    given = Zoo.from_environment()
+    return Machine(
+        store=Store(load_store(places.store).root),
+        hub=HubAccess(token=hub.token or None, endpoint=hub.endpoint or None),
+        zoo=Zoo(models.folder, given.given, models.trust_unknown_digest or given.trust_unknown_digest),
+    )
+
+
+def _as_found(outcome: Outcome, value: T) -> T:
+    """The value; as a state named Cached, which Prefect unpacks, where nothing had to run."""
+    return cast(T, Completed(name="Cached", data=value)) if outcome.cached else value
+
+
+@task(name="list source", task_run_name="list {source.name}", tags=["network"], **RETRIED)
+def list_parts(source: PhotoSource, config: PoseTemplatesForm, places: PlaceNames) -> SourceListing:
+    """What the source offers now, in parts of `config.shard_rows` rows."""
+    if source.kind is SourceKind.MANNEQUINS:
+        return list_mannequins(source, SPARE_MANNEQUINS * sum(config.quotas(source).values()), config.shard_rows)
+    listing = list_source(source, machine(places).hub, config.shard_rows)
+    rows = sum(part.rows for part in listing.parts)
+    get_run_logger().info("%s: %d rows in %d parts at %s", source.name, rows, len(listing.parts), listing.revision)
+    return listing
+
+
+@task(name="describe part", task_run_name="describe {read.source.name} {part.first_row}", **RETRIED)
+def describe_part(read: SourceRead, part: SourcePart, config: PoseTemplatesForm, places: PlaceNames) -> int:
+    """One part of a source through all stages, from its photos to its previews; returns the rows that are left."""
+    here = machine(places)
+    outcome = realise(part_chain(read, part, config, here).preview, here.store)
+    return _as_found(outcome, outcome.record.data.rows)
+
+
+@task(name="select", task_run_name="select {read.source.name}", **RETRIED)
+def select_templates(read: SourceRead, config: PoseTemplatesForm, places: PlaceNames) -> dict[str, int]:
+    """The templates of a source so far, by category."""
+    here = machine(places)
+    outcome = realise_whole(selection(read, config, here), here.store)
+    kept = _categories(here.store, outcome)
+    wanted = sum(config.quotas(read.source).values())
+    get_run_logger().info(
+        "%s: %d of %d templates after %d rows", read.source.name, sum(kept.values()), wanted, read.rows
+    )
+    create_progress_artifact(
+        progress=min(100.0, 100 * sum(kept.values()) / wanted),
+        key=f"pose-templates-{read.source.name.replace('_', '-')}",
+        description=f"{read.source.name}: {sum(kept.values())} of {wanted} templates after {read.rows} rows",
+    )
+    return _as_found(outcome, kept)
+
+
+@task(name="combine", **RETRIED)
+def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, places: PlaceNames) -> Build:
+    """The templates of all sources, and the manifest of the build."""
+    here = machine(places)
+    outcome = realise_whole(templates(read, config, here), here.store)
+    chains = [part_chain(each, part, config, here) for each in read for part in each.parts]
+    manifest = build_manifest(
+        here.store,
+        FLOW,
+        config.model_dump(mode="json", exclude={"seeding", "exports", "shard_rows"}),
+        {
+            "templates": [outcome.record],
+            "previews": [realise(chain.preview, here.store).record for chain in chains],
+        },
+        {card.name: card.licence for card in CARDS},
+    )
+    publish_manifest(here.store, manifest)
+    return _as_found(outcome, Build.of(config, read, manifest, _categories(here.store, outcome)))
+
+
+def _categories(store: Store, outcome: Outcome) -> dict[str, int]:
+    column = pq.read_table(store.data_path(outcome.record), columns=["category"])["category"]
+    return dict(sorted(Counter(column.to_pylist()).items()))
+
+
+def _files(build: Build, here: Machine) -> BuildFiles:
+    """Whole files of a build, made again where they are not."""
+
+    def whole(derivation: Derivation) -> ShardRecord:
+        return realise_whole(derivation, here.store).record
+
+    def of_source(read: SourceRead) -> SourceFiles:
+        chains = [part_chain(read, part, build.config, here) for part in read.parts]
+        photos, inspected, previews = (
+            [whole(getattr(chain, name)) for chain in chains] for name in ("photos", "inspected", "preview")
+        )
+        others = [realise(stage, here.store).record for chain in chains for stage in (chain.keypoints, chain.described)]
+        records = [*photos, *inspected, *previews, *others, whole(selection(read, build.config, here))]
+        wanted = read.source.model_copy(update={"limit": sum(build.config.quotas(read.source).values())})
+        return SourceFiles(
+            source=wanted,
+            photos=tuple(map(here.store.data_path, photos)),
+            inspected=tuple(map(here.store.data_path, inspected)),
+            previews=tuple(map(here.store.data_path, previews)),
+            rejected=dict(sum((Counter(record.rejected) for record in records), Counter())),
+        )
+
+    return BuildFiles(
+        templates=here.store.data_path(whole(templates(build.read, build.config, here))),
+        sources=tuple(of_source(read) for read in build.read),
+    )
+
+
+@task(name="publish previews", **RETRIED)
+def publish_previews(build: Build, places: PlaceNames) -> str:
+    """Write the rendered pictures where a web server finds them; returns their folder."""
+    here = machine(places)
+    files = _files(build, here)
+    published = write_previews(here.store, files.previews, files.sample_ids())
+    folder = here.store.root / PREVIEWS
+    get_run_logger().info("%d previews in %s", len(published), folder)
+    return str(folder)
+
+
+@task(name="export folders", **RETRIED)
+def export_folders(build: Build, places: PlaceNames) -> str:
+    """The folders fashion/, lifestyle/ and sports/ with their metadata.json; returns their parent."""
+    here = machine(places)
+    files = _files(build, here)
+    done = export_pose_folders(here.store, [files.templates], files.photos, here.store.root / "exports" / FLOW)
+    checked = check_pose_folders(done.folder)
+    create_table_artifact(
+        [
+            {"folder": each.category, "entries": each.entries, "files": each.files, "MB": each.bytes / 1e6}
+            for each in checked.categories
+        ],
+        key="pose-templates-folders",
+        description="metadata.json against files, both ways: " + ("; ".join(checked.problems) or "no problems"),
+    )
+    return str(done.folder)
+
+
+@task(name="export Parquet", **RETRIED)
+def export_parquet(build: Build, places: PlaceNames) -> str:
+    """A dataset folder that Hugging Face `datasets` loads, with its card; returns it."""
+    here = machine(places)
+    files = _files(build, here)
+    done = write_parquet(
+        [files.templates],
+        files.photos,
+        here.store.root / "exports" / f"{FLOW}_parquet",
+        title="Pose templates",
+        manifest=read_manifest(here.store, FLOW, build.manifest),
+    )
+    return str(done.folder)
+
+
+@task(name="report", **RETRIED)
+def report_build(build: Build, places: PlaceNames) -> None:
+    """Funnel, expected against found, and contact sheet, as artifacts of the run."""
+    here = machine(places)
+    manifest = read_manifest(here.store, FLOW, build.manifest)
+    create_table_artifact(
+        manifest.funnel.rows(), key="pose-templates-funnel", description="Rows in, kept and rejected at every stage"
+    )
+    files = _files(build, here)
+    create_table_artifact(
+        expected_and_found(files), key="pose-templates-expected", description="What was expected and found"
+    )
+    create_markdown_artifact(
+        sheet_markdown(files), key="pose-templates-sheet", description="Some of the templates, drawn"
+    )
+
+
+@task(name="fill Postgres", tags=["database"], **RETRIED)
+def fill_postgres(build: Build, seeding: Seeding, places: PlaceNames) -> Seeded:
+    """Bring the table `pose_templates` to the build; what belongs to the application is left alone."""
+    here, database = machine(places), load_database(places.database)
+    public_url = load_store(places.store).public_url
+    if not public_url:
+        get_run_logger().warning("The Store block has no public URL: previewUrl holds paths below the store's public/.")
+    uri = database.url or start_embedded(database.embedded_folder)
+    files = _files(build, here)
+    rows = seed_rows(files, public_url, seeding)
+    complete = frozenset(each.source.name for each in build.read if each.listing.complete)
+    report = seed_templates(uri, rows, build.manifest, Listing(complete, force=seeding.force_retire))
+    ids, vectors = pose_vectors(files)
+    upsert_vectors(uri, ids, vectors)
+    for notice in report.notices:
+        get_run_logger().warning(notice)
+    return Seeded.of(report, psql_line(uri))

@@ -1,0 +1,1 @@
+"""One file a dataset, read like a table of contents, and the thin command line."""

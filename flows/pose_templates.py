@@ -1,0 +1,63 @@
+"""Pose templates: photos from Hugging Face and other sources -> keypoints -> descriptions -> Postgres `pose_templates`.
+
+Requires: the blocks named by `places` (each has a default that needs no service and no account).
+"""
+
+from prefect import flow
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.poses.build import BuildSummary
+from tasks.poses.config import PlaceNames, PoseTemplatesForm
+from tasks.poses.derivations import SourceRead
+from tasks.poses.task import (
+    combine_sources,
+    describe_part,
+    export_folders,
+    export_parquet,
+    fill_postgres,
+    list_parts,
+    publish_previews,
+    report_build,
+    select_templates,
+)
+from tasks.poses.waves import next_wave
+from tasks.schema.sources import PhotoSource
+
+
+DEFAULTS = PoseTemplatesForm()
+HERE = PlaceNames()
+
+
+@flow(name="pose_templates", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HERE) -> BuildSummary:
+    """Build the pose templates and bring Postgres to them; what was made before is found, not made again."""
+    read = tuple(read_source(source, config, places) for source in config.sources)
+    build = combine_sources(read, config, places)
+    pictures = publish_previews(build, places)
+    wanted = {export_folders: config.exports.folders, export_parquet: config.exports.parquet}
+    exports = tuple(export(build, places) for export in wanted if wanted[export])
+    report_build(build, places)
+    seeded = fill_postgres(build, config.seeding, places) if config.seeding.enabled else None
+    return BuildSummary(
+        manifest=build.manifest,
+        templates=build.templates,
+        rejected=build.rejected,
+        pictures=pictures,
+        exports=exports,
+        seeded=seeded,
+    )
+
+
+def read_source(source: PhotoSource, config: PoseTemplatesForm, places: PlaceNames) -> SourceRead:
+    """Describe a source's photos wave by wave, until enough of them are kept or there are no more."""
+    listing = list_parts(source, config, places)
+    read = SourceRead.upto(source, listing, 0)
+    kept: dict[str, int] = {}
+    while wave := next_wave(listing, len(read.parts), config.quotas(source), kept):
+        described = [describe_part.submit(read, part, config, places) for part in wave]
+        wait(described)
+        [part.result() for part in described]
+        read = SourceRead.upto(source, listing, len(read.parts) + len(wave))
+        kept = select_templates(read, config, places)
+    return read

@@ -1,0 +1,63 @@
+"""Versions are not left to memory: an output that changes while its stage's version does not fails here."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tasks
+from tasks.shards.stage import Stage
+from tasks.shards.store import Store
+from tests.golden.cases import cases
+from tests.golden.record import FOLDER, difference, outcome
+
+
+def stages() -> Iterator[type[Stage]]:
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
+        importlib.import_module(module.name)
+    waiting = [*Stage.__subclasses__()]
+    while waiting:
+        stage = waiting.pop()
+        waiting += stage.__subclasses__()
+        if stage.__module__.startswith("tasks."):
+            yield stage
+
+
+def test_every_stage_has_a_golden_input_and_a_name_of_its_own(tmp_path: Path) -> None:
+    names = [stage.name for stage in stages()]
+    assert sorted(names) == sorted(set(names))
+    assert set(names) == cases(Store(tmp_path)).keys()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.json")))
+def test_an_output_changes_only_with_its_version(name: str, tmp_path: Path) -> None:
+    recorded = json.loads((FOLDER / f"{name}.json").read_text())
+    store = Store(tmp_path)
+    made = json.loads(json.dumps(outcome(cases(store)[name], store)))
+    if made["version"] != recorded["version"]:
+        pytest.fail(f"{name} is at version {made['version']}, its record at {recorded['version']}: run `make golden`.")
+    change = difference(recorded, made)
+    assert not change, f"{name} gives another output{change}: raise its version, then run `make golden`."
+
+
+def test_every_stage_is_recorded(tmp_path: Path) -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == cases(Store(tmp_path)).keys()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "made", "differs"),
+    [
+        ({"a": 1.0}, {"a": 1.001}, False),
+        ({"a": 100.0}, {"a": 101.0}, True),
+        ({"a": [1.0, None]}, {"a": [1.0, 0.0]}, True),
+        ({"a": [1]}, {"a": [1, 2]}, True),
+        ({"size": [2, 2], "grey": [10, 20]}, {"size": [2, 2], "grey": [12, 20]}, False),
+        ({"size": [2, 2], "grey": [10, 20]}, {"size": [2, 2], "grey": [30, 20]}, True),
+        ({"size": [2, 2], "grey": [10, 20]}, {"size": [2, 3], "grey": [10, 20]}, True),
+    ],
+)
+def test_what_counts_as_a_change(recorded: object, made: object, differs: bool) -> None:
+    assert bool(difference(recorded, made)) is differs

@@ -33,7 +33,7 @@ HERE = PlaceNames()
 def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HERE) -> BuildSummary:
     """Build the pose templates and bring Postgres to them; what was made before is found, not made again."""
     read = tuple(read_source(source, config, places) for source in config.sources)
-    build = combine_sources(read, config, places)
+    build = combine_sources.submit(read, config, places).result()
     pictures = publish_previews(build, places)
     wanted = {export_folders: config.exports.folders, export_parquet: config.exports.parquet}
     exports = tuple(export(build, places) for export in wanted if wanted[export])
@@ -59,5 +59,5 @@ def read_source(source: PhotoSource, config: PoseTemplatesForm, places: PlaceNam
         wait(described)
         [part.result() for part in described]
         read = SourceRead.upto(source, listing, len(read.parts) + len(wave))
-        kept = select_templates(read, config, places)
+        kept = select_templates.submit(read, config, places).result()
     return read

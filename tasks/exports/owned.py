@@ -11,13 +11,14 @@ A file is noted in the journal before it gets its name, so that a killed export 
 import fcntl
 import json
 import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
+from typing import IO, Annotated, Self
 from uuid import uuid4
 
 from blake3 import blake3
@@ -28,6 +29,10 @@ from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
 _SYNCS_AT_ONCE = 8
+
+TURN_S = 600.0
+"""How long an export waits for another one of the same folder."""
+
 _LISTED = TypeAdapter(
     dict[Annotated[str, Field(pattern=f"^{_NAME}$")], tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], str]]
 )
@@ -83,14 +88,24 @@ class OwnedFolder:
             for folder in (self._tmp, self._journal):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = stack.enter_context((self._ours / "lock").open("wb"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(f"Another export is writing into {self.folder}: let it end first.") from error
+            self._take_turn(lock)
             self._clear_temporary()
             self._known = self._read_lists()
             self._stack = stack.pop_all()
         return self
+
+    def _take_turn(self, lock: IO[bytes]) -> None:
+        """Wait until no other export writes into the folder."""
+        deadline = time.monotonic() + TURN_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ConfigError(f"Another export has been writing into {self.folder} for {TURN_S} s.") from error
+                time.sleep(0.1)
+            else:
+                return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

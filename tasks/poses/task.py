@@ -67,7 +67,7 @@ def machine(places: PlaceNames) -> Machine:
 
 
 def _as_found(outcome: Outcome, value: T) -> T:
-    """The value; as a state named Cached, which Prefect unpacks, where nothing had to run."""
+    """The value; where nothing had to run, as a state named Cached, which a future's `result()` unpacks."""
     return cast(T, Completed(name="Cached", data=value)) if outcome.cached else value
 
 

@@ -206,10 +206,11 @@ def test_a_list_of_ours_that_names_other_places_is_refused(tmp_path: Path) -> No
     assert secret.exists()
 
 
-def test_one_export_at_a_time(tmp_path: Path) -> None:
+def test_one_export_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.exports.owned import OwnedFolder
     from tasks.shards.files import LocalFiles
 
+    monkeypatch.setattr("tasks.exports.owned.TURN_S", 0.2)
     with (
         OwnedFolder(tmp_path / "out", LocalFiles()),
         pytest.raises(ConfigError, match="Another export"),

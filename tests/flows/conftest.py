@@ -1,0 +1,31 @@
+"""A Prefect server in the process, and a home of its own for every test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from tasks.catalog.embedded import stop_embedded
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Iterator[Path]:
+    """MANNEQUIN_HOME of a module's tests, with an embedded Postgres that ends with them."""
+    folder = tmp_path_factory.mktemp("home")
+    before = os.environ.get("MANNEQUIN_HOME")
+    os.environ["MANNEQUIN_HOME"] = str(folder)
+    yield folder
+    stop_embedded(folder / "postgres")
+    if before is None:
+        del os.environ["MANNEQUIN_HOME"]
+    else:
+        os.environ["MANNEQUIN_HOME"] = before

@@ -1,0 +1,148 @@
+"""The whole flow on rendered mannequins: first run, found again, changed threshold, two at once, Postgres down."""
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.states import State
+
+import flows.pose_templates as module
+from blocks import Database
+from flows.pose_templates import pose_templates
+from tasks.catalog.embedded import start_embedded
+from tasks.poses.build import BuildSummary
+from tasks.poses.config import Exports, KeypointRules, PhotoRules, PlaceNames, PoseTemplatesForm, Seeding
+from tasks.schema.errors import DatabaseError
+from tasks.schema.sources import PhotoSource, SourceKind
+from tasks.shards.manifest import read_manifest
+from tasks.shards.store import Store
+from tasks.shards.verify import verify_store
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def mannequins(limit: int = 14) -> PhotoSource:
+    return PhotoSource(
+        name="mannequins", kind=SourceKind.MANNEQUINS, category="lifestyle", limit=limit, near_duplicates=False
+    )
+
+
+FORM = PoseTemplatesForm(sources=(mannequins(),), shard_rows=8, exports=Exports(folders=True, parquet=True))
+
+
+def run(form: PoseTemplatesForm, places: PlaceNames = PlaceNames()) -> tuple[BuildSummary, Counter[tuple[str, str]]]:
+    """The summary of a run, and how many task runs of which task ended in which state."""
+    state: State[BuildSummary] = pose_templates(form, places, return_state=True)
+    summary = state.result()
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        )
+    return summary, Counter((each.name.split(" mannequins")[0].rsplit("-", 1)[0], each.state_name) for each in runs)
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> tuple[BuildSummary, Counter[tuple[str, str]]]:
+    return run(FORM)
+
+
+def test_the_first_run_makes_everything(first: tuple[BuildSummary, Counter[tuple[str, str]]], home: Path) -> None:
+    summary, tasks = first
+    assert sum(summary.templates.values()) == 14
+    assert tasks == {
+        ("list", "Completed"): 1,
+        ("describe", "Completed"): 2,
+        ("select", "Completed"): 1,
+        ("combine", "Completed"): 1,
+        ("publish previews", "Completed"): 1,
+        ("export folders", "Completed"): 1,
+        ("export Parquet", "Completed"): 1,
+        ("report", "Completed"): 1,
+        ("fill Postgres", "Completed"): 1,
+    }
+    assert summary.seeded is not None
+    assert (summary.seeded.inserted, summary.seeded.total_active) == (14, 14)
+    assert len(list((home / "public" / "pose_templates").glob("*_thumbnail.jpg"))) == 14
+    funnel = read_manifest(Store(home), "pose_templates").funnel
+    assert [line.rows_in for line in funnel.lines] == [16, 16, 16, 16, 16, 16, 14]
+    assert verify_store(Store(home)).ok
+
+
+def test_postgres_holds_what_the_readers_read(first: object, home: Path) -> None:
+    with psycopg.connect(start_embedded(home / "postgres")) as connection:
+        rows = connection.execute(
+            'SELECT "keypointsJson", "previewUrl", difficulty, tags, "avgQualityScore" FROM pose_templates'
+        ).fetchall()
+    for keypoints, url, difficulty, tags, quality in rows:
+        pose = json.loads(keypoints)
+        assert len(pose["people"][0]["pose_keypoints_2d"]) == 54
+        assert (pose["canvas_width"], pose["canvas_height"]) == (512, 512)
+        assert (home / "public" / url).is_file()
+        assert difficulty in ("easy", "medium", "hard")
+        assert json.loads(tags)
+        assert 0 < quality <= 1
+
+
+def test_the_second_run_finds_everything(first: tuple[BuildSummary, object], home: Path) -> None:
+    summary, tasks = run(FORM)
+    assert {name for name, state in tasks if state == "Cached"} == {"describe", "select", "combine"}
+    assert tasks["describe", "Cached"] == 2
+    assert summary.manifest == first[0].manifest
+    assert summary.seeded is not None
+    assert (summary.seeded.inserted, summary.seeded.updated, summary.seeded.unchanged) == (0, 0, 14)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reran"),
+    [
+        ({"sources": (mannequins(limit=12),)}, {"select", "combine"}),
+        ({"photos": PhotoRules(min_side_px=300)}, {"inspect"}),
+        ({"keypoints": KeypointRules(min_joints=9)}, {"keypoints"}),
+        ({"photos": PhotoRules(near_duplicate_distance=3)}, set()),
+    ],
+)
+def test_a_changed_threshold_reruns_only_what_depends_on_it(
+    first: object, home: Path, changed: dict[str, object], reran: set[str]
+) -> None:
+    before = {(record.stage, record.key) for record in Store(home).records()}
+    run(FORM.model_copy(update={**changed, "seeding": Seeding(enabled=False), "exports": Exports()}))
+    after = {(record.stage, record.key) for record in Store(home).records()}
+    assert {stage for stage, _ in after - before} == reran
+
+
+def test_a_stricter_rule_reads_on_until_enough_is_kept(home: Path) -> None:
+    strict = FORM.model_copy(update={"keypoints": KeypointRules(min_joints=17), "seeding": Seeding(enabled=False)})
+    summary, tasks = run(strict)
+    assert sum(summary.templates.values()) == 14
+    assert tasks["describe", "Completed"] == 3
+    assert summary.rejected["too_few_joints"] > 0
+
+
+def test_two_runs_of_one_build_at_once_give_one_output(home: Path) -> None:
+    form = FORM.model_copy(update={"sources": (mannequins().model_copy(update={"seed": 5, "name": "twins"}),)})
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: pose_templates(form), range(2))
+    assert one.manifest == other.manifest
+    store = Store(home)
+    assert len(list((home / "shards").glob("*/*/shard-*.parquet"))) == len(store.records())
+    assert verify_store(store).ok
+
+
+def test_postgres_down_keeps_the_build_and_seeding_resumes_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "fill_postgres", module.fill_postgres.with_options(retries=0))
+    Database(url="postgresql://nobody:geheim@127.0.0.1:9/none").save("down", overwrite=True)
+    form = FORM.model_copy(update={"sources": (mannequins().model_copy(update={"seed": 6, "name": "later"}),)})
+    with pytest.raises(DatabaseError) as told:
+        pose_templates(form, PlaceNames(database="down"))
+    assert "geheim" not in str(told.value)
+    before = {record.key for record in Store(home).records()}
+    summary, tasks = run(form)
+    assert {record.key for record in Store(home).records()} == before
+    assert tasks["combine", "Cached"] == 1
+    assert summary.seeded is not None
+    assert summary.seeded.inserted == 14

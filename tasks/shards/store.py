@@ -87,10 +87,10 @@ class Store:
                 self.files.replace(path, folder / name)
             self.files.sync_folder(folder)
             written = temporary(self.tmp)
-            with self.files.create(written) as stream:
-                stream.write(record.model_dump_json(indent=1).encode())
-                self.files.sync(stream)
             try:
+                with self.files.create(written) as stream:
+                    stream.write(record.model_dump_json(indent=1).encode())
+                    self.files.sync(stream)
                 while not self.files.link_exclusive(written, self.record_path(record.stage, record.key)):
                     first = self.find(record.stage, record.key)
                     if first is not None:

@@ -35,9 +35,9 @@ def mannequins(limit: int = 14) -> PhotoSource:
 FORM = PoseTemplatesForm(sources=(mannequins(),), shard_rows=8, exports=Exports(folders=True, parquet=True))
 
 
-def run(form: PoseTemplatesForm, places: PlaceNames = PlaceNames()) -> tuple[BuildSummary, Counter[tuple[str, str]]]:
+def run(form: PoseTemplatesForm) -> tuple[BuildSummary, Counter[tuple[str, str]]]:
     """The summary of a run, and how many task runs of which task ended in which state."""
-    state: State[BuildSummary] = pose_templates(form, places, return_state=True)
+    state: State[BuildSummary] = pose_templates(form, return_state=True)
     summary = state.result()
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(

@@ -24,7 +24,6 @@ from tasks.poses.task import (
 from tasks.poses.waves import next_wave
 from tasks.schema.sources import PhotoSource
 
-
 DEFAULTS = PoseTemplatesForm()
 HERE = PlaceNames()
 

@@ -89,7 +89,7 @@ class Seeded(Form):
     reactivated: int
     total_active: int
     notices: tuple[str, ...]
-    psql: str
+    psql: str = Field(title="psql")
 
     @classmethod
     def of(cls, report: SeedReport, psql: str) -> Self:

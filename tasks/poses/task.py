@@ -58,11 +58,11 @@ RETRIED: dict[str, Any] = {
 def machine(places: PlaceNames) -> Machine:
     """What the named blocks say, as plain values."""
     hub, models = load_hub(places.hub), load_models(places.models)
-    given = Zoo.from_environment()
+    trust = models.trust_unknown_digest or Zoo.from_environment().trust_unknown_digest
     return Machine(
         store=Store(load_store(places.store).root),
-        hub=HubAccess(token=hub.token or None, endpoint=hub.endpoint or None),
-        zoo=Zoo(models.folder, given.given, models.trust_unknown_digest or given.trust_unknown_digest),
+        hub=HubAccess(token=hub.token, endpoint=hub.endpoint),
+        zoo=Zoo(models.folder, models.given, trust),
     )
 
 

@@ -1,0 +1,149 @@
+"""A flow run as a terminal shows it: what runs, what was found in the store, and what our own code says."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from rich.console import Console
+from rich.markup import escape
+
+from tasks.schema.errors import ConfigError, MannequinError
+
+if TYPE_CHECKING:
+    from prefect import Flow, State
+    from pydantic import BaseModel
+
+_QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks"}
+_LINE_EVERY_S = 15.0
+
+INTERRUPTED = 130
+"""Exit code of a run that was stopped by Ctrl+C, as shells count: 128 + SIGINT."""
+
+
+class FlowFailedError(MannequinError):
+    """A flow ended without its result."""
+
+
+def load_flow(name: str, *, verbose: bool) -> "Flow[Any, Any]":
+    """Import a flow, and Prefect with it."""
+    if not verbose:
+        os.environ |= _QUIET  # read once, when Prefect is imported
+    flow: Flow[Any, Any] = getattr(import_module(f"flows.{name}"), name)
+    return flow
+
+
+def run_flow(
+    flow: "Flow[Any, Any]", parameters: dict[str, Any], console: Console, *, verbose: bool
+) -> "BaseModel | None":
+    """Run a flow in this process.
+
+    Raises:
+        MannequinError: the parameters do not fit, or the flow failed.
+    """
+    _check(flow, parameters)
+    signal.signal(signal.SIGINT, _Interrupt(console))
+    with nullcontext() if verbose else Progress(console):
+        state: State[Any] = cast("Any", flow)(**parameters, return_state=True)
+    if state.is_completed():
+        result: BaseModel | None = state.result()
+        return result
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, (MannequinError, KeyboardInterrupt)):
+        raise error
+    raise FlowFailedError(f"{flow.name} ended {state.name}: {type(error).__name__}: {error}. `--verbose` shows where.")
+
+
+def _check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
+    from prefect.exceptions import ParameterTypeError, SignatureMismatchError
+
+    unknown = parameters.keys() - flow.parameters.properties.keys()
+    if unknown:
+        raise ConfigError(f"{flow.name} has no parameter {', '.join(sorted(unknown))}.")
+    try:
+        flow.validate_parameters(parameters)
+    except (ParameterTypeError, SignatureMismatchError) as error:
+        raise ConfigError(str(error)) from error
+
+
+class _Interrupt:
+    """Ctrl+C waits for the steps that run; a second one does not."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            os._exit(INTERRUPTED)  # the store is safe at any instant
+        self._asked = True
+        self._console.print("Stopping after the steps that run; Ctrl+C again stops at once.")
+        signal.default_int_handler(number, frame)
+
+
+class Progress(logging.Handler):
+    """Counts the tasks that end and passes on what our code logs; one line that changes, or one now and then.
+
+    Prefect's own lines are left out: the UI has them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+        self._done: dict[str, Counter[str]] = {}
+        self._started = time.monotonic()
+        self._ended = threading.Event()
+        self._status = console.status("starting") if console.is_terminal else None
+        self._ticker = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Self:
+        for name in ("prefect.flow_runs", "prefect.task_runs", "tasks"):
+            logging.getLogger(name).addHandler(self)
+        if self._status is not None:
+            self._status.start()
+        self._ticker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._ticker.join()
+        if self._status is not None:
+            self._status.stop()
+        for name in ("prefect.flow_runs", "prefect.task_runs", "tasks"):
+            logging.getLogger(name).removeHandler(self)
+        self._console.print(self._line())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "prefect" in Path(record.pathname).parts:
+            if record.name == "prefect.task_runs" and message.startswith("Finished in state "):
+                state = message.removeprefix("Finished in state ").partition("(")[0]
+                self._done.setdefault(getattr(record, "task_name", "task"), Counter())[state] += 1
+            return
+        colour = "yellow" if record.levelno >= logging.WARNING else "dim"
+        self._console.print(f"[{colour}]{escape(message)}[/]")
+
+    def _tick(self) -> None:
+        pause = 0.2 if self._status is not None else _LINE_EVERY_S
+        while not self._ended.wait(pause):
+            if self._status is not None:
+                self._status.update(self._line())
+            else:
+                self._console.print(self._line())
+
+    def _line(self) -> str:
+        seconds = int(time.monotonic() - self._started)
+        parts = [f"{seconds // 60}:{seconds % 60:02d}"]
+        for task, states in list(self._done.items()):
+            found = states["Cached"]
+            rest = states.total() - found
+            words = [f"{rest} done"] * bool(rest) + [f"{found} found"] * bool(found)
+            parts.append(f"{task.replace('_', ' ')} {', '.join(words)}")
+        return " · ".join(parts)

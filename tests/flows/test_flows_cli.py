@@ -1,0 +1,163 @@
+"""The command line: parameters, errors in one line, and nothing heavy before it is needed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, Field
+from typer.testing import CliRunner
+
+from flows.cli import app, assign, connect, flow_names, read_config, summary_lines
+from tasks.schema.errors import ConfigError
+from tasks.schema.home import server_record
+from tasks.shards.derive import realise_whole
+from tasks.shards.store import Store
+from tests.shards.sample_stages import build
+
+ROOT = Path(__file__).parents[2]
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MANNEQUIN_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    return tmp_path / "home"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, flows.cli; print(sorted({'prefect', 'torch', 'pyarrow', 'cv2', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_flow_names_are_the_datasets() -> None:
+    assert "pose_templates" in flow_names()
+    assert not {"cli", "console"} & set(flow_names())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["config.limit=3"], {"config": {"limit": 3, "sources": [{"name": "a"}]}}),
+        (["config.sources.0.name=b"], {"config": {"limit": 1, "sources": [{"name": "b"}]}}),
+        (['config={"limit": 5}'], {"config": {"limit": 5}}),
+        (["config.title=a=b"], {"config": {"limit": 1, "sources": [{"name": "a"}], "title": "a=b"}}),
+        (["places.store=prod", "config.limit=2", "config.limit=4"],
+         {"places": {"store": "prod"}, "config": {"limit": 4, "sources": [{"name": "a"}]}}),
+    ],
+)  # fmt: skip
+def test_words_go_into_the_defaults(words: list[str], expected: dict[str, object]) -> None:
+    assert assign({}, words, {"config": {"limit": 1, "sources": [{"name": "a"}]}}) == expected
+
+
+def test_a_file_comes_before_the_defaults() -> None:
+    given = {"config": {"limit": 7}}
+    assert assign(given, ["config.name=x"], {"config": {"limit": 1}}) == {"config": {"limit": 7, "name": "x"}}
+    assert given == {"config": {"limit": 7}}
+
+
+@pytest.mark.parametrize(
+    "word", ["config", "=3", "config.sources.9.name=b", "config.sources.x=1", "config.limit.deep=1"]
+)
+def test_words_that_lead_nowhere(word: str) -> None:
+    with pytest.raises(ConfigError):
+        assign({}, [word], {"config": {"limit": 1, "sources": []}})
+
+
+@pytest.mark.parametrize("text", ['{"place": "$PLACE/a", "n": [1, "$$x"]}', "place: $PLACE/a\nn: [1, $$x]\n"])
+def test_a_configuration_is_json_or_yaml(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "/data")
+    path = tmp_path / "config"
+    path.write_text(text)
+    assert read_config(path) == {"place": "/data/a", "n": [1, "$x"]}
+
+
+@pytest.mark.parametrize("text", ["{", "a: [", "place: $NOWHERE_AT_ALL", None])
+def test_a_configuration_that_does_not_read(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match="config"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("name", ["demo.json", "demo_real.json"])
+def test_the_demo_fits_the_form(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.poses.config import PoseTemplatesForm
+
+    monkeypatch.setenv("MANNEQUIN_REAL_DATA", "/real")
+    assert PoseTemplatesForm.model_validate(read_config(ROOT / "deployments" / name)).sources
+
+
+def test_without_a_server_there_is_advice(home: Path) -> None:
+    with pytest.raises(ConfigError, match="make up"):
+        connect()
+    server_record().parent.mkdir(parents=True)
+    server_record().write_text(json.dumps({"url": "http://127.0.0.1:9"}))
+    with pytest.raises(ConfigError, match="make up"):
+        connect()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "nothing"],
+        ["run", "pose_templates"],
+        ["run", "pose_templates", "--config", "/nowhere.json"],
+        ["verify"],
+        ["verify", "--store", "elsewhere"],
+    ],
+)
+def test_errors_are_one_line_and_exit_1(words: list[str]) -> None:
+    done = runner.invoke(app, words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_status_without_anything(home: Path) -> None:
+    done = runner.invoke(app, ["status"])
+    assert done.exit_code == 0
+    assert str(home) in done.stdout
+    assert "make up" in done.stdout
+
+
+def test_verify_says_what_is_damaged_and_drops_it(home: Path) -> None:
+    store = Store(home)
+    realise_whole(build(parts=1), store)
+    assert "All of it is as it was written" in runner.invoke(app, ["verify"]).stdout
+    victim = next(home.glob("shards/make/*/shard-*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    done = runner.invoke(app, ["verify", "--drop-damaged"])
+    assert done.exit_code == 1
+    assert victim.name in done.stdout
+    assert "1 outputs are dropped" in done.stderr
+    realise_whole(build(parts=1), store)
+    assert runner.invoke(app, ["verify"]).exit_code == 0
+
+
+class Place(BaseModel):
+    inserted: int
+    psql: str
+
+
+class Summary(BaseModel):
+    templates: dict[str, int]
+    exports: tuple[str, ...] = ()
+    seeded: Place | None = Field(None, title="Postgres")
+    note: str = ""
+
+
+def test_a_summary_is_titles_and_values() -> None:
+    lines = summary_lines(Summary(templates={"fashion": 3, "sports": 1}, seeded=Place(inserted=4, psql="psql x")))
+    assert lines == [
+        "Templates            fashion 3, sports 1",
+        "Postgres",
+        "  Inserted           4",
+        "  Psql               psql x",
+    ]

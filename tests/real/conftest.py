@@ -1,0 +1,5 @@
+"""Home of the tests on real data."""
+
+from tests.flows.conftest import home
+
+__all__ = ["home"]

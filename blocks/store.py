@@ -33,7 +33,7 @@ class Store(Block):
     public_url: str = Field(
         "",
         title="Public URL",
-        description="Address under which this folder is served, as https://cdn.example.org/poses; empty: it is not.",
+        description="Address under which its folder public/ is served, as https://cdn.example.org; empty: it is not.",
     )
 
     @model_validator(mode="after")

@@ -3,6 +3,8 @@
 Requires: the blocks named by `places` (each has a default that needs no service and no account).
 """
 
+import os
+
 from prefect import flow
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -24,11 +26,12 @@ from tasks.poses.task import (
 from tasks.poses.waves import next_wave
 from tasks.schema.sources import PhotoSource
 
+WORKERS = os.cpu_count() or 2
 DEFAULTS = PoseTemplatesForm()
 HERE = PlaceNames()
 
 
-@flow(name="pose_templates", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+@flow(name="pose_templates", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS))  # type: ignore[arg-type]
 def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HERE) -> BuildSummary:
     """Build the pose templates and bring Postgres to them; what was made before is found, not made again."""
     read = tuple(read_source(source, config, places) for source in config.sources)

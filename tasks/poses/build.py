@@ -80,13 +80,17 @@ class BuildFiles:
 
 
 class Seeded(Form):
-    """What the seeding did to Postgres; `psql` is a line that shows the rows."""
+    """What the seeding did to Postgres (see `SeedReport`); `psql` is a line that opens the database."""
 
     inserted: int
     updated: int
     unchanged: int
     retired: int
     reactivated: int
+    foreign: int
+    forgotten: int
+    refused_to_retire: int
+    total_owned: int
     total_active: int
     notices: tuple[str, ...]
     psql: str = Field(title="psql")

@@ -106,7 +106,7 @@ def selection(read: SourceRead, form: PoseTemplatesForm, machine: Machine) -> De
     """The templates of one source: no duplicates, no more than its quotas."""
     config = SelectConfig(
         quotas=form.quotas(read.source),
-        near_duplicate_distance=form.photos.near_duplicate_distance if read.source.near_duplicates else -1,
+        near_duplicate_distance=form.photos.near_duplicate_distance if read.source.drops_near_duplicates else -1,
     )
     described = tuple(part_chain(read, part, form, machine).described for part in read.parts)
     return Derivation(Select(config), described)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tasks.poses.captions import garment_family
 from tasks.schema.columns import IMAGE
 from tasks.schema.rejections import Reason
-from tasks.schema.sources import PhotoSource
+from tasks.schema.sources import PhotoSource, SourceKind
 
 MEGABYTE: Final = 1_000_000
 
@@ -38,6 +38,11 @@ found."""
 
 FEWEST: Final = 30
 """Samples under which shares are not judged."""
+
+_UNREADABLE: Final = (
+    Reason.IMAGE_MISSING, Reason.IMAGE_UNREADABLE, Reason.IMAGE_TRUNCATED, Reason.IMAGE_BOMB, Reason.IMAGE_EMPTY,
+    Reason.IMAGE_FORMAT_UNSUPPORTED, Reason.DECODER_CRASHED, Reason.DECODER_TIMED_OUT,
+)  # fmt: skip
 
 _Z95: Final = 1.959964
 """Normal quantile of a two-sided 95 % interval."""
@@ -72,13 +77,15 @@ def expectations(
     Args:
         source: as it was asked for.
         templates: its templates that were kept, `TEMPLATE_SCHEMA`.
-        inspected: its photos that decode, `INSPECTED_SCHEMA`; at least width and height.
+        inspected: its photos that decode, `INSPECTED_SCHEMA`; at least width, height and exif_orientation.
         rejected: how many samples of the source were left out, by reason.
         stored_bytes: of all files of the templates' samples; None where they were not measured.
     """
     kept = templates.num_rows
     return [
         _count(source, kept),
+        *_readable(rejected),
+        _orientation(inspected),
         _size(source, inspected),
         _storage(source, kept, stored_bytes),
         *_shares(source, templates),
@@ -113,6 +120,23 @@ def _size(source: PhotoSource, inspected: pa.Table) -> Expectation:
     return Expectation(check, f"{width} x {height}", _sizes(inspected), verdict)
 
 
+def _readable(rejected: Mapping[str, int]) -> list[Expectation]:
+    """Photos that do not decode; metadata without files, and files without metadata."""
+    counts = {
+        "photos that do not decode": sum(rejected.get(reason, 0) for reason in _UNREADABLE),
+        "metadata without a file": rejected.get(Reason.METADATA_WITHOUT_FILE, 0),
+        "files without metadata": rejected.get(Reason.METADATA_MISSING, 0),
+    }
+    return [
+        Expectation(check, "0", f"{count}", Verdict.DIFFERS if count else Verdict.OK) for check, count in counts.items()
+    ]
+
+
+def _orientation(inspected: pa.Table) -> Expectation:
+    turned = pc.sum(pc.not_equal(inspected["exif_orientation"], 1)).as_py() or 0
+    return Expectation("photos turned upright by EXIF", "any number", f"{turned}", Verdict.NOT_APPLICABLE)
+
+
 def _sizes(inspected: pa.Table, shown: int = 3) -> str:
     counts = inspected.select(["width", "height"]).group_by(["width", "height"]).aggregate([([], "count_all")])
     rows = sorted(counts.to_pylist(), key=lambda row: (-row["count_all"], row["width"], row["height"]))
@@ -121,7 +145,8 @@ def _sizes(inspected: pa.Table, shown: int = 3) -> str:
 
 
 def _storage(source: PhotoSource, kept: int, stored_bytes: int | None) -> Expectation:
-    known = BYTES_PER_SAMPLE.get(source.category)
+    rendered = source.kind is SourceKind.MANNEQUINS
+    known = None if rendered else BYTES_PER_SAMPLE.get(source.category)
     if known is None or stored_bytes is None or not kept:
         found = "not measured" if stored_bytes is None else _megabytes(stored_bytes)
         return Expectation(
@@ -137,6 +162,8 @@ def _megabytes(size: float) -> str:
 
 
 def _shares(source: PhotoSource, templates: pa.Table) -> list[Expectation]:
+    if source.kind is SourceKind.MANNEQUINS:
+        return []
     if source.category == "fashion":
         cloth = [_cloth(word) for word in templates["cloth"].to_pylist()]
         return [
@@ -207,6 +234,6 @@ def _duplicates(source: PhotoSource, rejected: Mapping[str, int]) -> list[Expect
     return [
         Expectation("exact duplicates left out", "0", f"{exact}", Verdict.DIFFERS if exact else Verdict.OK),
         Expectation("near duplicates left out", "0", f"{near}", near_verdict)
-        if source.near_duplicates
+        if source.drops_near_duplicates
         else Expectation("near duplicates left out", "not looked for", f"{near}", Verdict.NOT_APPLICABLE),
     ]

@@ -55,7 +55,9 @@ def expected_and_found(files: BuildFiles) -> list[dict[str, str]]:
     rows = []
     for each in files.sources:
         kept = everything.filter(pc.equal(everything["source"], each.source.name))
-        inspected = pa.concat_tables(pq.read_table(path, columns=["width", "height"]) for path in each.inspected)
+        inspected = pa.concat_tables(
+            pq.read_table(path, columns=["width", "height", "exif_orientation"]) for path in each.inspected
+        )
         pictures = pick(each.photos, kept["sample_id"].to_pylist(), _PICTURES)
         stored = sum(picture_bytes(group) for group in pictures)
         found = expectations(each.source, kept, inspected, each.rejected, stored)

@@ -1,5 +1,6 @@
 """The tasks of the flow `pose_templates`: each finds or makes shards in the store, or hands them on."""
 
+import logging
 from collections import Counter
 from typing import Any, TypeVar, cast
 
@@ -207,8 +208,9 @@ def export_parquet(build: Build, places: PlaceNames) -> str:
 
 @task(name="report", **RETRIED)
 def report_build(build: Build, places: PlaceNames) -> None:
-    """Funnel, expected against found, and contact sheet, as artifacts of the run."""
+    """Funnel, expected against found, and contact sheet, as artifacts of the run; leftovers of kills are swept."""
     here = machine(places)
+    here.store.sweep()
     manifest = read_manifest(here.store, FLOW, build.manifest)
     create_table_artifact(
         manifest.funnel.rows(), key="pose-templates-funnel", description="Rows in, kept and rejected at every stage"
@@ -228,12 +230,15 @@ def fill_postgres(build: Build, seeding: Seeding, places: PlaceNames) -> Seeded:
     here, database = machine(places), load_database(places.database)
     public_url = load_store(places.store).public_url
     if not public_url:
-        get_run_logger().warning("The Store block has no public URL: previewUrl holds paths below the store's public/.")
+        level = logging.WARNING if database.url else logging.INFO
+        get_run_logger().log(level, "The Store block has no public URL: previewUrl holds paths below its public/.")
     uri = database.url or start_embedded(database.embedded_folder)
     files = _files(build, here)
     rows = seed_rows(files, public_url, seeding)
     complete = frozenset(each.source.name for each in build.read if each.listing.complete)
     report = seed_templates(uri, rows, build.manifest, Listing(complete, force=seeding.force_retire))
+    if report.rows != sum(build.templates.values()):
+        raise DatabaseError(f"The build has {sum(build.templates.values())} templates, {report.rows} were offered.")
     ids, vectors = pose_vectors(files)
     upsert_vectors(uri, ids, vectors)
     for notice in report.notices:

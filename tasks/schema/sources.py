@@ -56,9 +56,16 @@ class PhotoSource(Form):
     expected_width: int = Field(0, title="Expected width", ge=0, description="Pixels; 0: any.")
     expected_height: int = Field(0, title="Expected height", ge=0, description="Pixels; 0: any.")
     near_duplicates: bool = Field(
-        True, title="Drop near duplicates", description="Off for video frames and mannequins, which look alike."
+        True,
+        title="Drop near duplicates",
+        description="Never done for video frames and mannequins, which look alike by nature.",
     )
     seed: int = Field(0, title="Seed", ge=0, description="Mannequins only.")
+
+    @property
+    def drops_near_duplicates(self) -> bool:
+        """Whether photos of this source that look alike are one photo."""
+        return self.near_duplicates and self.kind not in (SourceKind.VIDEO, SourceKind.MANNEQUINS)
 
     @model_validator(mode="after")
     def _location_fits_kind(self) -> "PhotoSource":

@@ -82,10 +82,9 @@ def main(folder: str, rounds: str, kills: str) -> None:
     killed, different = 0, []
     for number in range(int(rounds)):
         home = top / f"round-{number}"
-        left = int(kills)
-        for _ in range(2 * left):
-            left -= left > 0 and not run(home, draw.uniform(0, took / 2))
-        killed += int(kills) - left
+        for _ in range(4 * int(kills)):
+            if killed < (number + 1) * int(kills):
+                killed += not run(home, draw.uniform(0, took / 3))
         run(home)
         found = state(home)
         stop_embedded(home / "postgres")

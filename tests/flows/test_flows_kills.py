@@ -23,4 +23,5 @@ def test_a_killed_flow_goes_on_to_the_same_end(prefect_server: None, tmp_path: P
         env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()},
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert done.stdout.startswith("50 kills in 10 rounds")
     assert " 0 differ" in done.stdout

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 
 from tasks.poses.expectations import Expectation, Verdict, expectations, picture_bytes, wilson
-from tasks.schema.sources import FASHION, LIFESTYLE, PhotoSource
+from tasks.schema.sources import FASHION, LIFESTYLE, PhotoSource, SourceKind
 from tasks.schema.templates import PHOTO_SCHEMA, TEMPLATE_SCHEMA
 from tests.poses.figures import described_row
 
-SIZES = pa.table({"width": [512] * 100, "height": [512] * 100})
+SIZES = pa.table({"width": [512] * 100, "height": [512] * 100, "exif_orientation": [1] * 100})
 CLOTHES = ["Dresses"] * 25 + ["Tees_Tanks"] * 20 + ["Jackets_Coats"] * 15 + ["Denim"] * 15 + ["Skirts"] * 25
 
 
@@ -29,6 +29,10 @@ def table_of(
     return {line.check: line for line in lines}
 
 
+SPOKEN_FOR = ("category", "photos turned")
+"""Lines that only count."""
+
+
 def fashion(women: int = 60) -> list[dict[str, Any]]:
     return [{"gender": "female" if i < women else "male", "cloth": CLOTHES[i]} for i in range(100)]
 
@@ -36,7 +40,7 @@ def fashion(women: int = 60) -> list[dict[str, Any]]:
 def test_a_source_as_promised_is_ok() -> None:
     source = FASHION.model_copy(update={"limit": 100})
     found = table_of(source, fashion(), stored=22_000_000)
-    assert {line.verdict for name, line in found.items() if not name.startswith("category")} == {Verdict.OK}
+    assert {line.verdict for name, line in found.items() if not name.startswith(SPOKEN_FOR)} == {Verdict.OK}
     assert found["storage"].expected == "18.8 MB to 25.0 MB"
     assert found["gender: female"].as_row() == {
         "check": "gender: female",
@@ -46,9 +50,19 @@ def test_a_source_as_promised_is_ok() -> None:
     }
 
 
+REJECTED = {
+    "duplicate_exact": 2,
+    "duplicate_near": 1,
+    "image_truncated": 1,
+    "image_bomb": 1,
+    "metadata_missing": 3,
+    "metadata_without_file": 4,
+}
+
+
 def test_what_differs_says_so() -> None:
-    sizes = pa.table({"width": [512] * 99 + [500], "height": [512] * 100})
-    found = table_of(FASHION, fashion(women=87), sizes, {"duplicate_exact": 2, "duplicate_near": 1}, stored=5_000_000)
+    sizes = pa.table({"width": [512] * 99 + [500], "height": [512] * 100, "exif_orientation": [1] * 98 + [6] * 2})
+    found = table_of(FASHION, fashion(women=87), sizes, REJECTED, stored=5_000_000)
     for check in (
         "templates",
         "photo size",
@@ -57,8 +71,13 @@ def test_what_differs_says_so() -> None:
         "gender: male",
         "exact duplicates left out",
         "near duplicates left out",
+        "photos that do not decode",
+        "metadata without a file",
+        "files without metadata",
     ):
         assert found[check].verdict is Verdict.DIFFERS, check
+    assert found["photos that do not decode"].found == "2"
+    assert found["photos turned upright by EXIF"].found == "2"
     assert found["photo size"].found == "512 x 512: 99, 500 x 512: 1"
     assert found["templates"].found == "100"
 
@@ -110,3 +129,19 @@ def test_picture_bytes_counts_all_columns() -> None:
 def test_wilson(count: int, low: float, high: float) -> None:
     """Values as statsmodels' proportion_confint(method="wilson") gives them for 100 trials."""
     assert wilson(count, 100) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_mannequins_are_judged_by_nothing_they_were_not_made_for() -> None:
+    rendered = FASHION.model_copy(update={"kind": SourceKind.MANNEQUINS, "location": ""})
+    found = table_of(rendered, fashion(), stored=1)
+    assert found["near duplicates left out"].expected == "not looked for"
+    assert found["storage"].verdict is Verdict.NOT_APPLICABLE
+    assert not any(name.startswith(("gender", "cloth")) for name in found)
+
+
+@pytest.mark.parametrize("kind", [SourceKind.VIDEO, SourceKind.MANNEQUINS])
+def test_what_looks_alike_by_nature_keeps_its_near_duplicates(kind: SourceKind) -> None:
+    source = LIFESTYLE.model_copy(update={"kind": kind})
+    assert source.near_duplicates
+    assert not source.drops_near_duplicates
+    assert LIFESTYLE.drops_near_duplicates

@@ -31,6 +31,7 @@ SHEET_TILE_PX = 180
 
 BATCH_ROWS = 4096
 
+_INSPECTED = ["width", "height", "exif_orientation"]
 _PICTURES = tuple(field.name for field in PHOTO_SCHEMA if field.type == IMAGE)
 
 
@@ -55,9 +56,7 @@ def expected_and_found(files: BuildFiles) -> list[dict[str, str]]:
     rows = []
     for each in files.sources:
         kept = everything.filter(pc.equal(everything["source"], each.source.name))
-        inspected = pa.concat_tables(
-            pq.read_table(path, columns=["width", "height", "exif_orientation"]) for path in each.inspected
-        )
+        inspected = pa.concat_tables(pq.read_table(path, columns=_INSPECTED) for path in each.inspected)
         pictures = pick(each.photos, kept["sample_id"].to_pylist(), _PICTURES)
         stored = sum(picture_bytes(group) for group in pictures)
         found = expectations(each.source, kept, inspected, each.rejected, stored)

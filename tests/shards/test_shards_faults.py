@@ -55,13 +55,14 @@ def main(kind: str, folder: str) -> None:
     realise(one_part(), counted)
     points = len(counting.log)
     assert points > 50, points
-    failures = {
+    faults = {
         "some": partial(kill_everywhere, step=4),
         "kill": kill_everywhere,
         "random": kill_at_random,
         "power": lose_power,
         "two": two_at_once,
-    }[kind](top, points, expected)
+    }
+    failures = faults[kind](top, points, expected)
     print(f"{kind}: {points} write points, {len(failures)} failures {failures[:5]}")
     sys.exit(bool(failures))
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from inspect import signature
@@ -19,11 +19,13 @@ from rich.markup import escape
 import flows
 from flows.console import INTERRUPTED, load_flow, run_flow
 from tasks.schema.errors import ConfigError, MannequinError, SourceError
-from tasks.schema.home import home, server_record
+from tasks.schema.home import home, postgres_folder, server_record
 
 if TYPE_CHECKING:
     from prefect import Flow
     from pydantic import BaseModel
+
+    from tasks.models.zoo import Zoo
 
 app = typer.Typer(
     help="Human-centric training datasets, as flows.",
@@ -78,6 +80,34 @@ def verify(
             advice = f"{report.dropped} outputs are dropped" if drop else "`--drop-damaged` drops the outputs"
             raise SourceError(f"{len(report.damage)} things are damaged; {advice}, the next run makes them again.")
         _out.print("All of it is as it was written.")
+
+
+@app.command()
+def similar(
+    what: Annotated[str, typer.Argument(metavar="TEMPLATE|PHOTO", help="Id of a template, or a photo or drawing.")],
+    count: Annotated[int, typer.Option("--count", "-k", min=1, help="How many templates.")] = 10,
+    model: Annotated[
+        str | None, typer.Option(help="Name of a pose model's card; empty: drawings only. Default: as the flow.")
+    ] = None,
+    database: Annotated[str, typer.Option(help="Name of a Database block.")] = "default",
+    store: Annotated[str, typer.Option(help="Name of a Store block, for the previews.")] = "default",
+    models: Annotated[str, typer.Option(help="Name of a ModelZoo block.")] = "default",
+) -> None:
+    """Show the templates whose poses are most like a template's, or that of the main person on a photo."""
+    with _errors_explained():
+        from tasks.poses.search import as_rows, photo_unless_id, pose_on_photo, similar_to_id, similar_to_pose
+
+        photo = photo_unless_id(what)
+        root, uri, zoo = _search_places(store, database, models)
+        if photo is None:
+            hits = similar_to_id(uri, what, count)
+        else:
+            found = pose_on_photo(photo, zoo, model)
+            hits = similar_to_pose(uri, found.person, count)
+            joints = f"{int(found.person.present.sum())} of {len(found.person.layout)} joints"
+            _err.print(f"Main person of {found.people}: {joints}, from {found.source}", markup=False)
+        rows = as_rows(hits, root)
+        _out.print("\n".join(table_lines(rows)) if rows else "No other template is active.", markup=False)
 
 
 @app.command()
@@ -163,6 +193,13 @@ def summary_lines(summary: "BaseModel", indent: str = "") -> list[str]:
     return lines
 
 
+def table_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Rows of equal columns under their titles; nothing is cut, so that a pipe gets all of it."""
+    lines = [list(rows[0]), *([*row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
 def _lines(title: str, value: Any, indent: str) -> list[str]:
     if value is None or value == "" or (isinstance(value, (tuple, list, dict)) and not value):
         return []
@@ -230,16 +267,58 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _store_root(name: str) -> Path:
+def _blocks_are_known(*names: str) -> bool:
+    """Whether a server can be asked for blocks; without one only the defaults can be meant."""
     try:
         connect()
     except ConfigError:
-        if name != "default":
+        if set(names) != {"default"}:
             raise
+        return False
+    return True
+
+
+def _store_root(name: str) -> Path:
+    if not _blocks_are_known(name):
         return home()
     from blocks import load_store
 
-    return load_store(name).root
+    with _server_explained():
+        return load_store(name).root
+
+
+def _search_places(store: str, database: str, models: str) -> "tuple[Path, str, Zoo]":
+    """The root of the store, the URI of the database and the weights that the blocks name."""
+    if _blocks_are_known(store, database, models):
+        from blocks import load_database
+        from tasks.poses.config import PlaceNames
+        from tasks.poses.task import machine
+
+        with _server_explained():
+            place = load_database(database)
+            here = machine(PlaceNames(store=store, database=database, models=models))
+        root, url, folder, zoo = here.store.root, place.url, place.embedded_folder, here.zoo
+    else:
+        from tasks.models.zoo import Zoo
+
+        root, url, folder, zoo = home(), "", postgres_folder(), Zoo.from_environment()
+    if not url and not folder.exists():
+        raise SourceError(f"There is no database at {folder} yet: run the flow pose_templates first.")
+    from tasks.catalog.embedded import start_embedded
+
+    return root, url or start_embedded(folder), zoo
+
+
+@contextmanager
+def _server_explained() -> Iterator[None]:
+    """A server that was named and does not answer, in one line."""
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        server, said = os.environ["PREFECT_API_URL"], str(error).partition("\n")[0]
+        raise ConfigError(f"The Prefect server at PREFECT_API_URL={server} gives no blocks: {said}") from error
 
 
 def _rows(build: Any, key: str) -> int:

@@ -54,10 +54,10 @@ def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HE
 def read_source(source: PhotoSource, config: PoseTemplatesForm, places: PlaceNames) -> SourceRead:
     """Describe a source's photos wave by wave, until enough of them are kept or there are no more."""
     listing = list_parts(source, config, places)
-    read = SourceRead.upto(source, listing, 0)
+    read = opened = SourceRead.upto(source, listing, 0)
     kept: dict[str, int] = {}
     while wave := next_wave(listing, len(read.parts), config.quotas(source), kept):
-        described = [describe_part.submit(read, part, config, places) for part in wave]
+        described = [describe_part.submit(opened, part, config, places) for part in wave]
         wait(described)
         [part.result() for part in described]
         read = SourceRead.upto(source, listing, len(read.parts) + len(wave))

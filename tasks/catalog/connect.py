@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg import conninfo, errors
 
-from tasks.schema.errors import DatabaseError
+from tasks.schema.errors import DatabaseError, DatabaseUnreachableError
 
 _PRISMA_OPTIONS = frozenset(
     ("schema", "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size", "sslaccept")
@@ -107,15 +107,20 @@ def errors_explained(database: str) -> Iterator[None]:
         if advice is not None:
             message = f"{place} {advice} ({said})."
         elif isinstance(error, psycopg.OperationalError):
-            message = (
+            raise DatabaseUnreachableError(
                 f"No connection to {place} ({said}). The build is kept: when the database is back, run again; only the "
                 "seeding is left to do."
-            )
+            ) from None
         else:
             message = f"{place} refuses: {said}."
     else:
         return
     raise DatabaseError(message) from None  # the cause may quote the connection string
+
+
+def libpq(database: str) -> str:
+    """What libpq understands of a connection string, without what Prisma and SQLAlchemy add to theirs."""
+    return _libpq(database)[0]
 
 
 def _libpq(database: str) -> tuple[str, str]:

@@ -27,8 +27,10 @@ from urllib.parse import quote
 import psutil  # type: ignore[import-untyped]
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tasks.catalog.accounts import Account, let_execute, let_reach, server_account
+from tasks.catalog.connect import libpq
 from tasks.schema.errors import DatabaseError
 
 MAJOR_VERSION = 18
@@ -93,6 +95,8 @@ def stop_embedded(folder: Path, timeout_s: float = 60.0) -> bool:
         if alive is not None:
             os.close(alive)
             return False
+        if account is not None:
+            let_reach(account, data)  # somebody may have closed a folder above since the start
         told = _run(account, "pg_ctl", "stop", "-m", "fast", "-w", "-t", str(int(timeout_s)), data=data)
         while (alive := _lock(folder / "alive", account)) is None:
             if time.monotonic() > deadline:
@@ -105,9 +109,13 @@ def stop_embedded(folder: Path, timeout_s: float = 60.0) -> bool:
 
 
 def psql_line(uri: str) -> str:
-    """A shell line that opens `uri` in psql: the system's, or the one that came with the embedded server."""
+    """A shell line that opens a database in psql: the system's, or the one that came with the embedded server.
+
+    It holds no password: psql asks for it, or takes it from where people keep theirs.
+    """
     psql = shutil.which("psql") or str(_program("psql"))
-    return shlex.join([psql, uri])
+    known = {name: str(value) for name, value in conninfo_to_dict(libpq(uri)).items() if "password" not in name}
+    return shlex.join([psql, make_conninfo("", **known)])
 
 
 def _program(name: str) -> Path:

@@ -1,7 +1,7 @@
 """What the application asks of `pose_templates`, as SQL: filter, sort, page, count, load keypoints."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -136,6 +136,18 @@ def count_templates(
             by=sql.Identifier(by.value), table=find_tables(connection).templates, where=condition(where)
         )
         return dict(connection.execute(query).fetchall())
+
+
+def load_templates(database: str, ids: Sequence[str], limits: Limits = DEFAULT_LIMITS) -> dict[str, StoredTemplate]:
+    """The templates of some ids, active or not; ids that no template has are left out.
+
+    Raises:
+        DatabaseError: the database is out of reach, or was never seeded.
+    """
+    with connected(database, limits) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in COLUMNS)
+        query = sql.SQL("SELECT {} FROM {} WHERE id = ANY(%s)").format(names, find_tables(connection).templates)
+        return {row["id"]: _stored(row) for row in cursor.execute(query, (list(ids),))}
 
 
 def load_keypoints(database: str, template: str, limits: Limits = DEFAULT_LIMITS) -> Keypoints:

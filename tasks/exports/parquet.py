@@ -77,12 +77,13 @@ def export_parquet(
     files = files or LocalFiles()
     table = read_templates(templates)
     places = {sample_id: place for place, sample_id in enumerate(table["sample_id"].to_pylist())}
+    uris = dict(zip(places, table["source_uri"].to_pylist(), strict=True))
     with OwnedFolder(folder, files) as out:
         with ExitStack() as stack:
             series = {
                 category: stack.enter_context(_Series(out, files, category, file_bytes)) for category in CATEGORIES
             }
-            for group in pick(photos, places, _PICTURES):
+            for group in pick(photos, uris, _PICTURES):
                 rows = _joined(table.take(pa.array([places[i] for i in group["sample_id"].to_pylist()])), group)
                 for category, writer in series.items():
                     writer.write(rows.filter(pc.equal(rows["category"], category)))

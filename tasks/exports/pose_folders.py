@@ -55,7 +55,10 @@ PICTURES: Mapping[str, tuple[Picture, ...]] = {
 """Category -> its pictures. Source: the seed's output structure and metadata formats."""
 
 _COLUMNS = tuple(sorted({picture.column for pictures in PICTURES.values() for picture in pictures}))
-_FIELDS = ["sample_id", "category", "pose_class", "gender", "caption", "source_gender", "source_pose", "cloth", "pid"]
+_FIELDS = [
+    "sample_id", "source_uri", "category", "pose_class", "gender", "caption", "source_gender", "source_pose", "cloth",
+    "pid",
+]  # fmt: skip
 _GENDERS = {"female": "women", "male": "men", "unisex": "unisex"}
 
 
@@ -102,7 +105,7 @@ def export_pose_folders(
     entries: list[dict[str, Any]] = []
     unreadable: list[Unreadable] = []
     with OwnedFolder(folder, store.files) as out, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for group in pick(photos, rows, _COLUMNS):
+        for group in pick(photos, {i: row["source_uri"] for i, row in rows.items()}, _COLUMNS):
             asked = [
                 _Asked(picture, names[photo["sample_id"]], rows[photo["sample_id"]], data)
                 for photo in group.to_pylist()

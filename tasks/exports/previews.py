@@ -1,6 +1,6 @@
 """Previews where a web server finds them: <root>/public/pose_templates/<template id>.jpg and its companions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -17,11 +17,12 @@ _FOLDER = "pose_templates"
 _ENDINGS = {"overlay": ".jpg", "skeleton": "_skeleton.png", "thumbnail": "_thumbnail.jpg"}
 
 
-def publish_previews(store: Store, previews: Sequence[Path], sample_ids: Collection[str]) -> dict[str, str]:
+def publish_previews(store: Store, previews: Sequence[Path], wanted: Mapping[str, str]) -> dict[str, str]:
     """Write the previews of templates; files that hold the same bytes already are left alone.
 
     Args:
         previews: shards of `PREVIEW_SCHEMA` with at least those samples.
+        wanted: sample -> its `source_uri`.
     Returns:
         sample -> path of its overlay below `<root>/public`, with `/`.
     Raises:
@@ -30,7 +31,7 @@ def publish_previews(store: Store, previews: Sequence[Path], sample_ids: Collect
     folder = store.root / PUBLIC / _FOLDER
     published: dict[str, str] = {}
     with disk_errors_explained(store.root):
-        for group in pick(previews, sample_ids, tuple(_ENDINGS)):
+        for group in pick(previews, wanted, tuple(_ENDINGS)):
             changed: dict[Path, tuple[Path, bytes]] = {}
             for row in group.to_pylist():
                 name = template_id(row["sample_id"])

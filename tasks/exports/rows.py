@@ -1,6 +1,6 @@
 """Templates joined with the pictures they come from, in bounded memory."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,24 +30,28 @@ def read_templates(paths: Iterable[Path]) -> pa.Table:
     return templates
 
 
-def pick(paths: Sequence[Path], wanted: Collection[str], columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """Rows of `wanted` samples with `sample_id` and `columns`, in file order, one row group at a time.
+def pick(paths: Sequence[Path], wanted: Mapping[str, str], columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Rows of wanted samples with `sample_id` and `columns`, in file order, one row group at a time.
 
-    Row groups without a wanted sample are not read. Of a sample that is in several shards the first is taken.
+    Row groups without a wanted sample are not read.
 
+    Args:
+        wanted: sample -> its `source_uri`, which tells it from an equal photo elsewhere in the source.
     Raises:
         StoreError: a wanted sample is in no shard.
     """
-    left = set(wanted)
+    left = dict(wanted)
+    ids = pa.array(left, pa.string())
     for path in paths:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             for group in range(file.num_row_groups):
-                ids = pa.array(left, pa.string())
-                chosen = pc.is_in(file.read_row_group(group, ["sample_id"])["sample_id"], value_set=ids)
-                if not pc.any(chosen).as_py():
+                names = file.read_row_group(group, ["sample_id", "source_uri"])
+                if not pc.any(pc.is_in(names["sample_id"], value_set=ids)).as_py():
                     continue
-                rows = file.read_row_group(group, ["sample_id", *columns]).filter(chosen)
-                left.difference_update(rows["sample_id"].to_pylist())
-                yield rows.combine_chunks()
+                pairs = zip(names["sample_id"].to_pylist(), names["source_uri"].to_pylist(), strict=True)
+                chosen = [left.get(sample_id) == uri and left.pop(sample_id) == uri for sample_id, uri in pairs]
+                if any(chosen):
+                    rows = file.read_row_group(group, ["sample_id", *columns])
+                    yield rows.filter(pa.array(chosen)).combine_chunks()
     if left:
         raise StoreError(f"{len(left)} templates have no picture in the shards given, {min(left)!r} among them.")

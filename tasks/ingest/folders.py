@@ -1,6 +1,8 @@
 """Folders of photos: loose files, the seed's metadata.json, and imagefolder's metadata.jsonl or metadata.csv."""
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from json import dumps
@@ -10,10 +12,13 @@ from typing import TypeVar
 from blake3 import blake3
 
 from tasks.ingest.folder_metadata import METADATA_NAMES, Entry, read_entries
+from tasks.ingest.remembered import Remembered, Watch
 from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, base_name, file_digest, too_large
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceListing, SourcePart
+
+_log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -26,7 +31,7 @@ SUFFIXES = (
 """Names that promise a picture; whether the promise holds is found out later. Other files are not looked at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One row of a folder: a photo, what the metadata says about it, or what is wrong with it.
 
@@ -39,6 +44,22 @@ class Item:
     problem: Problem | None = None
 
 
+@dataclass(frozen=True)
+class Folder:
+    """All rows of a folder, ordered by name, and the fields of its metadata.
+
+    `passed_over`: suffix -> files that were not looked at.
+    """
+
+    items: tuple[Item, ...]
+    columns: tuple[str, ...]
+    passed_over: Counter[str]
+
+
+_FOLDERS: Remembered[Folder] = Remembered()
+"""By root and mapping. Even a stale one gives no other row: the rows and bytes of a part must have its digest."""
+
+
 def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
     """The parts of a folder in the order of the file names; every file is hashed once.
 
@@ -46,7 +67,10 @@ def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
         SourceError: the folder is not there or holds no picture, or its metadata cannot be read or do not fit.
     """
     root = folder_of(source.location)
-    items, columns = folder_items(root, source.columns)
+    folder = _remembered(root, source.columns, anew=True)
+    items = folder.items
+    if folder.passed_over:
+        _log.info("%s: files passed over, whose names promise no picture: %s", root, _counted(folder.passed_over))
     parts = []
     for first in range(0, len(items), part_rows):
         chosen = items[first : first + part_rows]
@@ -55,7 +79,7 @@ def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
             digest.update(_told(item, {role: _read(root / name, file_digest) for role, name in item.files.items()}))
         uri = f"{SCHEME}{source.name}/"
         parts.append(SourcePart(uri=uri, digest=digest.hexdigest(), first_row=first, rows=len(chosen)))
-    return SourceListing(revision="", parts=tuple(parts), columns=columns)
+    return SourceListing(revision="", parts=tuple(parts), columns=folder.columns)
 
 
 def folder_part(config: IngestConfig, location: str) -> Iterator[SourceRow]:
@@ -64,10 +88,21 @@ def folder_part(config: IngestConfig, location: str) -> Iterator[SourceRow]:
     Raises:
         SourceError: as `list_folder`, or a file has changed since it was listed.
     """
-    root, part = folder_of(location), config.part
-    items, _ = folder_items(root, config.columns)
+    root = folder_of(location)
+    try:
+        yield from _part_rows(root, _remembered(root, config.columns), config.part)
+    except SourceError:
+        _FOLDERS.forget((root, config.columns))
+        raise
+
+
+def _remembered(root: Path, mapping: ColumnMapping, *, anew: bool = False) -> Folder:
+    return _FOLDERS.get((root, mapping), lambda watch: read_folder(root, mapping, watch), anew=anew)
+
+
+def _part_rows(root: Path, folder: Folder, part: SourcePart) -> Iterator[SourceRow]:
     digest = blake3()
-    for item in items[part.first_row : part.first_row + part.rows]:
+    for item in folder.items[part.first_row : part.first_row + part.rows]:
         images: dict[str, Encoded | None] = {}
         digests = {}
         problem = item.problem
@@ -102,23 +137,26 @@ def folder_of(location: str) -> Path:
     return root.resolve()
 
 
-def folder_items(root: Path, mapping: ColumnMapping) -> tuple[list[Item], tuple[str, ...]]:
-    """All rows of a folder, ordered by name, and the fields of its metadata.
+def read_folder(root: Path, mapping: ColumnMapping, watch: Watch) -> Folder:
+    """Walk a folder and hold its metadata against its pictures; no picture is read.
 
     Without metadata every picture is a row. Where a folder has a metadata file, its entries are the rows of that folder
     and those below it: an entry without its files, a name that leads out of the folder, and a picture that no entry
     speaks of are rows with a problem.
 
     Raises:
-        SourceError: there is no picture, or the metadata cannot be read or do not fit.
+        SourceError: there is no picture, the metadata cannot be read or do not fit, or there are none to map from.
     """
-    seen = _walk(root)
+    seen = _walk(root, watch)
     if not seen.pictures:
         raise SourceError(f"There is no picture in {root}. Known are: {' '.join(SUFFIXES)}.")
+    if not seen.metadata:
+        _refuse_mapping(root, mapping, seen)
     items: list[Item] = []
     spoken_of: set[str] = set()
     columns: dict[str, None] = {}
     for name in seen.metadata:
+        watch(root / name)
         entries, fields = read_entries(root / name, mapping)
         columns.update(dict.fromkeys(fields))
         found = [_item(root, PurePath(name).parent, entry, seen) for entry in entries]
@@ -126,24 +164,26 @@ def folder_items(root: Path, mapping: ColumnMapping) -> tuple[list[Item], tuple[
         spoken_of.update(file for item in found for file in item.files.values())
     governed = {PurePath(name).parent for name in seen.metadata}
     items.extend(_loose(root, name, governed, seen) for name in seen.pictures - spoken_of)
-    return sorted(items, key=lambda item: item.name), tuple(columns)
+    return Folder(tuple(sorted(items, key=lambda item: item.name)), tuple(columns), seen.others)
 
 
 @dataclass
 class _Seen:
-    """Relative names of what lies in a folder; `plain` are the files that are no links."""
+    """Relative names of what lies in a folder; `plain` are the files that are no links, `others` counts suffixes."""
 
     pictures: set[str] = field(default_factory=set)
     plain: set[str] = field(default_factory=set)
     metadata: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
-def _walk(root: Path) -> _Seen:
+def _walk(root: Path, watch: Watch) -> _Seen:
     """What lies in a folder and below; hidden names and linked folders are passed over."""
     seen = _Seen()
     waiting = [""]
     while waiting:
         below = waiting.pop()
+        watch(root / below)
         with os.scandir(root / below) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
@@ -156,8 +196,34 @@ def _walk(root: Path) -> _Seen:
                     seen.pictures.add(f"{below}{entry.name}")
                     if entry.is_file(follow_symlinks=False):
                         seen.plain.add(f"{below}{entry.name}")
+                else:
+                    seen.others[printable(PurePath(entry.name).suffix.lower())] += 1
     seen.metadata.sort()
     return seen
+
+
+def _refuse_mapping(root: Path, mapping: ColumnMapping, seen: _Seen) -> None:
+    """Nothing but photos can be had from a folder without metadata.
+
+    Raises:
+        SourceError: the mapping wants more than photos from a folder without metadata.
+    """
+    wanted = [f"{name!r} for `{role}`" for role, name in mapping.model_dump().items() if name and role != "image"]
+    if not wanted:
+        return
+    names = ", ".join(printable(name) for name in sorted(seen.pictures)[:3])
+    found = f"{len(seen.pictures):,} pictures ({names}{', ...' if len(seen.pictures) > 3 else ''})"
+    raise SourceError(
+        f"{root} has no column {', '.join(wanted)}: columns stand in metadata, and none of "
+        f"{', '.join(METADATA_NAMES)} is there. It holds {found}; other files: {_counted(seen.others)}. "
+        "Add such a file, or empty these `columns` of the source."
+    )
+
+
+def _counted(others: Counter[str]) -> str:
+    """`5 (3 .txt, 1 .mp4, 1 without suffix)`: the most frequent suffixes."""
+    told = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common(5))
+    return f"{others.total():,}" + (f" ({told}{', ...' if len(others) > 5 else ''})" if others else "")
 
 
 def _loose(root: Path, name: str, governed: set[PurePath], seen: _Seen) -> Item:

@@ -58,7 +58,7 @@ class IngestPhotos(Stage):
     access: HubAccess = field(default_factory=HubAccess)
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @classmethod
     def of(

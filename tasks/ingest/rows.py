@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from blake3 import blake3
 
+from tasks.images.inspect import InspectConfig
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.schema.sources import Category, ColumnMapping, SourceKind, SourcePart
@@ -19,8 +20,8 @@ BATCH_ROWS = 32
 BATCH_BYTES = 32 << 20
 """A batch closes at either, so that memory stays bounded whatever the photos are."""
 
-MAX_IMAGE_BYTES = 256 << 20
-"""A photo with more encoded bytes is left out unread. 150 megapixels of a medium-format camera take 100 to 200 MB."""
+MAX_IMAGE_BYTES = InspectConfig().max_encoded_bytes
+"""A photo with more encoded bytes is left out unread: the first look at photos would refuse it."""
 
 ID_CHARACTERS = 20
 """80 bits of the sha256: two of 10 million photos share an id with probability 4e-11."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.ingest.remembered import Remembered, Stamp, Watch
 from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, file_digest
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
@@ -54,16 +55,17 @@ def list_video(source: PhotoSource, part_rows: int) -> SourceListing:
     """
     path = video_file(source.location)
     drawings = video_file(source.conditioning_location) if source.conditioning_location else None
-    video = scan(path)
+    looks = [_look(file, anew=True) for file in (path, drawings) if file]
+    video = looks[0].scan
     if drawings is not None and video.problem is None:
-        drawn = scan(drawings)
+        drawn = looks[1].scan
         if drawn.problem is not None:
             raise SourceError(f"The drawings {drawings} cannot be used: {drawn.problem.detail}")
         if drawn.frames != video.frames:
             raise SourceError(
                 f"{drawings} has {drawn.frames} frames and {path} {video.frames}: drawings go frame for frame."
             )
-    uri, digest = f"{SCHEME}{source.name}/{path.name}", _digest(path, drawings)
+    uri, digest = f"{SCHEME}{source.name}/{path.name}", _digest(looks)
     total = 1 if video.problem else video.frames
     parts = tuple(
         SourcePart(uri=uri, digest=digest, first_row=first, rows=min(part_rows, total - first))
@@ -81,15 +83,19 @@ def video_part(config: IngestConfig, location: str, conditioning_location: str) 
     part = config.part
     path = video_file(location)
     drawings = video_file(conditioning_location) if conditioning_location else None
-    if _digest(path, drawings) != part.digest:
-        raise SourceError(f"{path} or its drawings have changed since they were listed. List the source again.")
-    video = scan(path)
+    changed = SourceError(f"{path} or its drawings have changed since they were listed. List the source again.")
+    files = [file for file in (path, drawings) if file]
+    stamps = [Stamp.of(file) for file in files]
+    looks = [_look(file) for file in files]
+    if _digest(looks) != part.digest:
+        raise changed
+    video = looks[0].scan
     if video.problem is not None:
         yield SourceRow(path.name, part.uri, problem=video.problem)
         return
     photos = frames(path, video, part.first_row, part.rows)
     pictures = (
-        frames(drawings, scan(drawings), part.first_row, part.rows) if drawings else (None for _ in range(part.rows))
+        frames(drawings, looks[1].scan, part.first_row, part.rows) if drawings else (None for _ in range(part.rows))
     )
     for number, (photo, drawing) in enumerate(zip(photos, pictures, strict=True), part.first_row):
         locator, uri, stem = f"{path.name}#{number}", f"{part.uri}#frame={number}", f"{path.stem}_{number:06d}"
@@ -103,6 +109,8 @@ def video_part(config: IngestConfig, location: str, conditioning_location: str) 
             "conditioning": Encoded(encode_drawing(drawing), f"{stem}.png") if drawing is not None else None,
         }
         yield SourceRow(locator, uri, images)
+    if [Stamp.of(file) for file in files] != stamps and _digest([_look(file) for file in files]) != part.digest:
+        raise changed
 
 
 def video_file(location: str) -> Path:
@@ -235,5 +243,28 @@ def _unusable(reason: Reason, detail: str, score: float | None = None) -> Scan:
     return Scan(0, 0, 0, problem=Problem(reason, detail, score))
 
 
-def _digest(path: Path, drawings: Path | None) -> str:
-    return file_digest(path) if drawings is None else f"{file_digest(path)}-{file_digest(drawings)}"
+@dataclass(frozen=True)
+class _Look:
+    """What one reading of a whole file tells."""
+
+    digest: str
+    scan: Scan
+
+
+_LOOKS: Remembered[_Look] = Remembered()
+"""By path; all parts of a video ask the same."""
+
+
+def _look(path: Path, *, anew: bool = False) -> _Look:
+    def read(watch: Watch) -> _Look:
+        watch(path)
+        return _Look(file_digest(path), scan(path))
+
+    look = _LOOKS.get(path, read, anew=anew)
+    if look.scan.problem is not None:
+        _LOOKS.forget(path)  # the file system may have failed, not the video
+    return look
+
+
+def _digest(looks: list[_Look]) -> str:
+    return "-".join(look.digest for look in looks)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.catalog.seed import SeedReport
@@ -46,7 +45,7 @@ class Build(Form):
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Shards of one source, whole, one of a kind for each part that was read; and its rejected samples by reason.
+    """Whole shards of one source, one of a kind for each part that was read; and its rejected samples by reason.
 
     The limit of `source` is what was wanted of it in this build.
     """
@@ -54,29 +53,7 @@ class SourceFiles:
     source: PhotoSource
     photos: tuple[Path, ...]
     inspected: tuple[Path, ...]
-    previews: tuple[Path, ...]
     rejected: dict[str, int]
-
-
-@dataclass(frozen=True)
-class BuildFiles:
-    """Shards of a build, whole."""
-
-    templates: Path
-    sources: tuple[SourceFiles, ...]
-
-    @property
-    def photos(self) -> list[Path]:
-        return [path for each in self.sources for path in each.photos]
-
-    @property
-    def previews(self) -> list[Path]:
-        return [path for each in self.sources for path in each.previews]
-
-    def sample_ids(self) -> list[str]:
-        """The samples that became templates."""
-        ids: list[str] = pq.read_table(self.templates, columns=["sample_id"])["sample_id"].to_pylist()
-        return ids
 
 
 class Seeded(Form):

@@ -2,10 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from tasks.schema.forms import Form
-from tasks.schema.sources import FASHION, LIFESTYLE, PhotoSource
+from tasks.schema.sources import FASHION, LIFESTYLE, PhotoSource, SourceKind
 
 GIVES: dict[str, tuple[str, ...]] = {
     "fashion": ("fashion",),
@@ -24,9 +24,21 @@ class Mix(Form):
     lifestyle: float = Field(0.3, title="Share of lifestyle", ge=0, le=1)
     sports: float = Field(0.1, title="Share of sports", ge=0, le=1)
 
+    def totals(self) -> dict[str, int]:
+        """Templates of each category; they add up to `total` (largest remainders get what rounding leaves)."""
+        wanted = {name: self.total * share for name, share in self._shares().items()}
+        counts = {name: int(exact + 1e-9) for name, exact in wanted.items()}
+        by_remainder = sorted(wanted, key=lambda name: counts[name] - wanted[name])
+        for name in by_remainder[: self.total - sum(counts.values())]:
+            counts[name] += 1
+        return counts
+
+    def _shares(self) -> dict[str, float]:
+        return {"fashion": self.fashion, "lifestyle": self.lifestyle, "sports": self.sports}
+
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
-        if abs(self.fashion + self.lifestyle + self.sports - 1) > 1e-6:
+        if abs(sum(self._shares().values()) - 1) > 1e-6:
             raise ValueError("the shares of fashion, lifestyle and sports must add up to 1")
         return self
 
@@ -35,7 +47,9 @@ class PhotoRules(Form):
     """Which photos are good enough to work with."""
 
     min_side_px: int = Field(256, title="Smallest side", ge=1, description="Pixels, after the EXIF orientation.")
-    max_megapixels: int = Field(178, title="Largest photo", ge=1, description="Megapixels; larger ones are bombs.")
+    max_megapixels: int = Field(
+        178, title="Largest photo", ge=1, le=178, description="Megapixels; larger ones are bombs."
+    )
     near_duplicate_distance: int = Field(
         6, title="Near duplicate distance", ge=0, le=15, description="Bits of 64 in which two perceptual hashes differ."
     )
@@ -97,15 +111,37 @@ class PoseTemplatesForm(Form):
             raise ValueError(f"two sources share a name: {names}")
         return self
 
+    @model_validator(mode="after")
+    def _something_can_be_kept(self) -> Self:
+        for source in self.sources:
+            rendered = source.kind is SourceKind.MANNEQUINS
+            drawn = rendered or bool(source.columns.conditioning or source.conditioning_location)
+            if not (drawn and self.keypoints.use_drawings) and (rendered or not self.keypoints.pose_model):
+                raise ValueError(
+                    f"source {source.name} would give nothing: its joints come from "
+                    + ("drawings, which are not to be read" if drawn else "a pose model, and none is named")
+                )
+        if self.mix.enabled:
+            given = {category for source in self.sources for category in GIVES[source.category]}
+            lacking = [category for category, count in self.mix.totals().items() if count and category not in given]
+            if lacking:
+                raise ValueError(f"the mix wants {', '.join(lacking)}, and no source gives that")
+        return self
+
+    def build_params(self) -> dict[str, JsonValue]:
+        """The parameters that say what is built, for the manifest: not where files of this machine lie."""
+        params = self.model_dump(mode="json", exclude={"seeding", "exports", "shard_rows"})
+        for source in params["sources"]:
+            if source["kind"] != SourceKind.HUB:
+                del source["location"], source["conditioning_location"]
+        return params
+
     def quotas(self, source: PhotoSource) -> dict[str, int]:
         """How many templates of which category to keep from a source; `any` counts all categories together."""
         if not self.mix.enabled:
             return {"any": source.limit}
-        shares = {"fashion": self.mix.fashion, "lifestyle": self.mix.lifestyle, "sports": self.mix.sports}
-        return {
-            category: self._share_of(source, category, round(self.mix.total * shares[category]))
-            for category in GIVES[source.category]
-        }
+        totals = self.mix.totals()
+        return {category: self._share_of(source, category, totals[category]) for category in GIVES[source.category]}
 
     def _share_of(self, source: PhotoSource, category: str, total: int) -> int:
         """Sources that give the same category share its quota evenly; the first ones take what is left over."""

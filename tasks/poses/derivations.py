@@ -37,7 +37,7 @@ class Machine:
 
 
 class SourceRead(Form):
-    """A source and what was read of it: its listing, cut after the parts that were read."""
+    """A source and what was read of it: its listing, cut after the parts that were read, complete if none was left."""
 
     source: PhotoSource
     listing: SourceListing
@@ -53,7 +53,10 @@ class SourceRead(Form):
     @classmethod
     def upto(cls, source: PhotoSource, listing: SourceListing, parts: int) -> Self:
         """The source read up to the first `parts` of its listing."""
-        return cls(source=source, listing=listing.model_copy(update={"parts": listing.parts[:parts]}))
+        complete = listing.complete and parts == len(listing.parts)
+        return cls(
+            source=source, listing=listing.model_copy(update={"parts": listing.parts[:parts], "complete": complete})
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pyarrow.parquet as pq
@@ -25,12 +26,11 @@ from tasks.ingest.mannequins import list_mannequins
 from tasks.ingest.photos import list_source
 from tasks.models.cards import CARDS
 from tasks.models.zoo import Zoo
-from tasks.poses.build import FLOW, PREVIEWS, Build, BuildFiles, Seeded, SourceFiles
+from tasks.poses.build import FLOW, PREVIEWS, Build, Seeded, SourceFiles
 from tasks.poses.config import PlaceNames, PoseTemplatesForm, Seeding
-from tasks.poses.derivations import Machine, SourceRead, part_chain, selection, templates
-from tasks.poses.report import expected_and_found, pose_vectors, seed_rows, sheet_markdown
-from tasks.schema.errors import DatabaseError, MannequinError
-from tasks.schema.records import ShardRecord
+from tasks.poses.derivations import Machine, PartChain, SourceRead, part_chain, selection, templates
+from tasks.poses.report import expected_and_found, pose_vectors, sample_uris, seed_rows, sheet_markdown
+from tasks.schema.errors import DatabaseError, DatabaseUnreachableError, MannequinError
 from tasks.schema.sources import PhotoSource, SourceKind, SourceListing, SourcePart
 from tasks.shards.derive import Derivation, Outcome, realise, realise_whole
 from tasks.shards.manifest import build_manifest, publish_manifest, read_manifest
@@ -38,9 +38,9 @@ from tasks.shards.store import Store
 
 
 def _worth_another_try(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A wrong parameter stays wrong; a crash or a database that is restarting may not."""
+    """What is wrong stays wrong; a crash, or a database that is restarting, may not."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, DatabaseError) or not isinstance(error, MannequinError)
+    return isinstance(error, DatabaseUnreachableError) or not isinstance(error, (MannequinError, ValueError, TypeError))
 
 
 T = TypeVar("T")
@@ -118,9 +118,10 @@ def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, pla
     manifest = build_manifest(
         here.store,
         FLOW,
-        config.model_dump(mode="json", exclude={"seeding", "exports", "shard_rows"}),
+        config.build_params(),
         {
             "templates": [outcome.record],
+            "photos": [realise(chain.photos, here.store).record for chain in chains],
             "previews": [realise(chain.preview, here.store).record for chain in chains],
         },
         {card.name: card.licence for card in CARDS},
@@ -134,31 +135,31 @@ def _categories(store: Store, outcome: Outcome) -> dict[str, int]:
     return dict(sorted(Counter(column.to_pylist()).items()))
 
 
-def _files(build: Build, here: Machine) -> BuildFiles:
-    """Whole files of a build, made again where they are not."""
+def _whole(derivation: Derivation, here: Machine) -> Path:
+    """The file of a shard, made again where it is not whole."""
+    return here.store.data_path(realise_whole(derivation, here.store).record)
 
-    def whole(derivation: Derivation) -> ShardRecord:
-        return realise_whole(derivation, here.store).record
 
-    def of_source(read: SourceRead) -> SourceFiles:
-        chains = [part_chain(read, part, build.config, here) for part in read.parts]
-        photos, inspected, previews = (
-            [whole(getattr(chain, name)) for chain in chains] for name in ("photos", "inspected", "preview")
-        )
-        others = [realise(stage, here.store).record for chain in chains for stage in (chain.keypoints, chain.described)]
-        records = [*photos, *inspected, *previews, *others, whole(selection(read, build.config, here))]
-        wanted = read.source.model_copy(update={"limit": sum(build.config.quotas(read.source).values())})
-        return SourceFiles(
-            source=wanted,
-            photos=tuple(map(here.store.data_path, photos)),
-            inspected=tuple(map(here.store.data_path, inspected)),
-            previews=tuple(map(here.store.data_path, previews)),
-            rejected=dict(sum((Counter(record.rejected) for record in records), Counter())),
-        )
+def _templates(build: Build, here: Machine) -> Path:
+    return _whole(templates(build.read, build.config, here), here)
 
-    return BuildFiles(
-        templates=here.store.data_path(whole(templates(build.read, build.config, here))),
-        sources=tuple(of_source(read) for read in build.read),
+
+def _parts(build: Build, here: Machine) -> list[PartChain]:
+    return [part_chain(read, part, build.config, here) for read in build.read for part in read.parts]
+
+
+def _source_files(build: Build, read: SourceRead, here: Machine) -> SourceFiles:
+    chains = [part_chain(read, part, build.config, here) for part in read.parts]
+    stages = [stage for chain in chains for stage in (chain.photos, chain.inspected, chain.keypoints, chain.described)]
+    records = {
+        record.key: record
+        for record in (realise(stage, here.store).record for stage in (*stages, selection(read, build.config, here)))
+    }
+    return SourceFiles(
+        source=read.source.model_copy(update={"limit": sum(build.config.quotas(read.source).values())}),
+        photos=tuple(_whole(chain.photos, here) for chain in chains),
+        inspected=tuple(_whole(chain.inspected, here) for chain in chains),
+        rejected=dict(sum((Counter(record.rejected) for record in records.values()), Counter())),
     )
 
 
@@ -166,8 +167,8 @@ def _files(build: Build, here: Machine) -> BuildFiles:
 def publish_previews(build: Build, places: PlaceNames) -> str:
     """Write the rendered pictures where a web server finds them; returns their folder."""
     here = machine(places)
-    files = _files(build, here)
-    published = write_previews(here.store, files.previews, files.sample_ids())
+    previews = [_whole(chain.preview, here) for chain in _parts(build, here)]
+    published = write_previews(here.store, previews, sample_uris(_templates(build, here)))
     folder = here.store.root / PREVIEWS
     get_run_logger().info("%d previews in %s", len(published), folder)
     return str(folder)
@@ -177,8 +178,8 @@ def publish_previews(build: Build, places: PlaceNames) -> str:
 def export_folders(build: Build, places: PlaceNames) -> str:
     """The folders fashion/, lifestyle/ and sports/ with their metadata.json; returns their parent."""
     here = machine(places)
-    files = _files(build, here)
-    done = export_pose_folders(here.store, [files.templates], files.photos, here.store.root / "exports" / FLOW)
+    photos = [_whole(chain.photos, here) for chain in _parts(build, here)]
+    done = export_pose_folders(here.store, [_templates(build, here)], photos, here.store.root / "exports" / FLOW)
     checked = check_pose_folders(done.folder)
     create_table_artifact(
         [
@@ -195,10 +196,9 @@ def export_folders(build: Build, places: PlaceNames) -> str:
 def export_parquet(build: Build, places: PlaceNames) -> str:
     """A dataset folder that Hugging Face `datasets` loads, with its card; returns it."""
     here = machine(places)
-    files = _files(build, here)
     done = write_parquet(
-        [files.templates],
-        files.photos,
+        [_templates(build, here)],
+        [_whole(chain.photos, here) for chain in _parts(build, here)],
         here.store.root / "exports" / f"{FLOW}_parquet",
         title="Pose templates",
         manifest=read_manifest(here.store, FLOW, build.manifest),
@@ -210,17 +210,20 @@ def export_parquet(build: Build, places: PlaceNames) -> str:
 def report_build(build: Build, places: PlaceNames) -> None:
     """Funnel, expected against found, and contact sheet, as artifacts of the run; leftovers of kills are swept."""
     here = machine(places)
-    here.store.sweep()
+    here.store.sweep_temporary()
     manifest = read_manifest(here.store, FLOW, build.manifest)
     create_table_artifact(
         manifest.funnel.rows(), key="pose-templates-funnel", description="Rows in, kept and rejected at every stage"
     )
-    files = _files(build, here)
+    table = _templates(build, here)
+    sources = [_source_files(build, read, here) for read in build.read]
     create_table_artifact(
-        expected_and_found(files), key="pose-templates-expected", description="What was expected and found"
+        expected_and_found(table, sources), key="pose-templates-expected", description="What was expected and found"
     )
     create_markdown_artifact(
-        sheet_markdown(files), key="pose-templates-sheet", description="Some of the templates, drawn"
+        sheet_markdown(table, [_whole(chain.preview, here) for chain in _parts(build, here)]),
+        key="pose-templates-sheet",
+        description="Some of the templates, drawn",
     )
 
 
@@ -233,14 +236,13 @@ def fill_postgres(build: Build, seeding: Seeding, places: PlaceNames) -> Seeded:
         level = logging.WARNING if database.url else logging.INFO
         get_run_logger().log(level, "The Store block has no public URL: previewUrl holds paths below its public/.")
     uri = database.url or start_embedded(database.embedded_folder)
-    files = _files(build, here)
-    rows = seed_rows(files, public_url, seeding)
+    table = _templates(build, here)
+    rows = seed_rows(table, public_url, seeding)
     complete = frozenset(each.source.name for each in build.read if each.listing.complete)
     report = seed_templates(uri, rows, build.manifest, Listing(complete, force=seeding.force_retire))
     if report.rows != sum(build.templates.values()):
         raise DatabaseError(f"The build has {sum(build.templates.values())} templates, {report.rows} were offered.")
-    ids, vectors = pose_vectors(files)
-    upsert_vectors(uri, ids, vectors)
     for notice in report.notices:
         get_run_logger().warning(notice)
+    upsert_vectors(uri, *pose_vectors(table))
     return Seeded.of(report, psql_line(uri))

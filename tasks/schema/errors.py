@@ -21,6 +21,10 @@ class DatabaseError(MannequinError):
     """A database is out of reach or does not have the shape we need."""
 
 
+class DatabaseUnreachableError(DatabaseError):
+    """No connection; trying again later may help."""
+
+
 class StoreError(MannequinError):
     """The store is out of reach, full, or holds something that we did not write."""
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import IO, Self
 
 import pyarrow as pa
@@ -179,16 +178,10 @@ def _input_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Primary rows in order, each batch with the columns looked up in the side inputs."""
     lookups = [
-        Lookup(store.data_path(record), side.columns, stage.batch_rows)
-        for record, side in zip(sides, stage.sides, strict=True)
+        Lookup(store.data_path(record), side.columns, side.on) for record, side in zip(sides, stage.sides, strict=True)
     ]
-    for batch in chain.from_iterable(read_batches(store.data_path(r), stage.batch_rows) for r in inputs):
-        table = pa.Table.from_batches([batch])
-        for lookup, side in zip(lookups, stage.sides, strict=True):
-            found = lookup.rows(batch[side.on].to_pylist())
-            for name in side.columns:
-                table = table.append_column(found.schema.field(name), found[name])
-        yield table.combine_chunks().to_batches()[0] if lookups else batch
+    for record in inputs:
+        yield from read_batches(store.data_path(record), stage.batch_rows, lookups=lookups)
 
 
 class _Checks:

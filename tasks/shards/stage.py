@@ -40,7 +40,8 @@ class Stage(ABC):
 
     Class attributes: `name`; `version`, raised when the output for equal input changes; `sides`, the columns wanted
     from each side input; `fan_out`, true where a row becomes children (`parent_id`) instead of living on; `batch_rows`,
-    the fixed batch boundary.
+    the most rows of a batch: it closes there, or with the row that takes its payload, side columns included, to
+    `tasks.shards.parquet.BATCH_BYTES`, so that equal inputs come in equal batches.
     """
 
     config: Frozen

@@ -8,6 +8,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,20 +126,34 @@ class Store:
         read = [self.read_record(path.parent.parent.name, path.parent.name) for path in found]
         return [record for record in read if record is not None]
 
+    def sweep_temporary(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
+        """Remove what killed runs left in the making; returns what was removed."""
+        return self._remove_old(self.tmp.glob("*"), older_than_s)
+
     def sweep(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
-        """Remove what no record counts and nobody has touched for a while; returns what was removed."""
-        oldest = time.time() - older_than_s
+        """The same, and data files that no record counts: reads every record. A record that another version of the
+        code wrote, and that does not read, keeps its files.
+        """
         used = {
             self.folder(record.stage, record.key) / file.name
             for record in self.records()
             for file in (record.data, record.rejects)
             if file is not None
         }
-        candidates = [*self.tmp.glob("*"), *(self.root / "shards").glob("*/*/*.parquet")]
-        stale = [path for path in candidates if path not in used and _modified(path) < oldest]
+        known = {path.parent for path in used}
+        orphans = (
+            path
+            for path in (self.root / "shards").glob("*/*/*.parquet")
+            if path not in used and (path.parent in known or not path.with_name("record.json").exists())
+        )
+        return sorted([*self.sweep_temporary(older_than_s), *self._remove_old(orphans, older_than_s)])
+
+    def _remove_old(self, paths: Iterable[Path], older_than_s: float) -> list[Path]:
+        oldest = time.time() - older_than_s
+        stale = sorted(path for path in paths if _modified(path) < oldest)
         for path in stale:
             self.files.remove(path)
-        return sorted(stale)
+        return stale
 
 
 def _has_size(path: str | Path, size: int) -> bool:

@@ -1,49 +1,17 @@
-"""A real embedded Postgres for the whole session, and a fresh database for each test."""
+"""Somebody else's session in a test's database, and rows to seed it with."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
 
-from tasks.catalog.embedded import start_embedded, stop_embedded
 from tasks.catalog.rows import template_rows
 from tasks.schema.templates import TEMPLATE_SCHEMA
 
 MakeTemplates = Callable[..., pa.Table]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URI of a server's database `postgres`; its folder is open to the account that it runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="mannequin-pg-"))
-    folder.chmod(0o755)
-    try:
-        uri = start_embedded(folder / "postgres", "postgres")
-        with psycopg.connect(uri, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield uri
-    finally:
-        stop_embedded(folder / "postgres")
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def database(server: str) -> Iterator[str]:
-    """The URI of an empty database."""
-    name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tasks.catalog.connect import Limits, connected, masked
+from tasks.catalog.embedded import psql_line
 from tasks.catalog.seed import seed_templates
 from tasks.schema.errors import DatabaseError
 
@@ -59,8 +60,8 @@ def test_a_server_that_is_down_is_told_with_what_to_do(tmp_path: Path, make_rows
         seed_templates(f"postgresql://postgres@/db?host={tmp_path}", [make_rows(1)], "build")
 
 
-def test_a_read_only_database_is_told(database: str, server: str, make_rows: Make) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
+def test_a_read_only_database_is_told(database: str, postgres_server: str, make_rows: Make) -> None:
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
         name = sql.Identifier(conninfo_to_dict(database)["dbname"])
         connection.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
     with pytest.raises(DatabaseError, match="is read-only"):
@@ -97,3 +98,19 @@ def test_an_error_rolls_back_and_success_commits(database: str, connection: psyc
         session.execute("CREATE TABLE lost AS SELECT 1 / 0")
     found = connection.execute("SELECT to_regclass('kept') IS NULL, to_regclass('lost') IS NULL").fetchone()
     assert found == (False, True)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://app:geheim@db.example.org:5432/x?schema=public",
+        "postgresql+psycopg://app:geheim@db.example.org/x",
+        "postgresql://db.example.org/x?user=app&password=geheim",
+        "host=db.example.org user=app password=geheim dbname=x",
+    ],
+)
+def test_the_line_for_psql_holds_no_password(uri: str) -> None:
+    line = psql_line(uri)
+    assert "geheim" not in line
+    assert "db.example.org" in line
+    assert "app" in line

@@ -1,4 +1,8 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import psycopg
@@ -6,11 +10,12 @@ import pyarrow as pa
 import pytest
 from psycopg import sql
 
+from tasks.catalog import read
+from tasks.catalog.connect import Limits, connected
 from tasks.catalog.read import (
     Sort,
     Statistic,
     TemplateFilter,
-    condition,
     count_templates,
     find_templates,
     load_keypoints,
@@ -107,17 +112,91 @@ def test_the_other_forms_read_as_well(database: str, make_templates: Make) -> No
     assert len(load_keypoints(database, template_id("mannequins/000001"))) == 1
 
 
-def plan(connection: psycopg.Connection, where: TemplateFilter) -> str:
-    query = sql.SQL("EXPLAIN SELECT * FROM pose_templates WHERE {} LIMIT 20").format(condition(where))
-    return "\n".join(line for (line,) in connection.execute(query).fetchall())
+CATEGORY, SUCCESS, KEY = "pose_templates_category_isActive_idx", "pose_templates_successRate_idx", "pose_templates_pkey"
 
 
-def test_filters_use_the_indexes(database: str, connection: psycopg.Connection, make_rows: Make) -> None:
-    rows = make_rows(4000, category=["fashion"] * 3600 + ["lifestyle"] * 360 + ["sports"] * 40)
-    seed_templates(database, [rows], "build-1")
+class Explaining(psycopg.Cursor[Any]):
+    """Keeps the plan of every statement on the application's table, which then runs as ever."""
+
+    plans: ClassVar[list[str]] = []
+
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Self:
+        text = query.as_string(self.connection) if isinstance(query, sql.Composable) else query
+        if '"pose_templates"' in text:
+            plan = psycopg.Cursor(self.connection).execute(f"EXPLAIN {text}", params).fetchall()
+            self.plans.append("\n".join(line for (line,) in plan))
+        return super().execute(query, params, **more)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Plans of what the functions under test ask, in their order."""
+
+    @contextmanager
+    def explained(database: str, limits: Limits) -> Iterator[psycopg.Connection]:
+        with connected(database, limits) as connection:
+            connection.cursor_factory = Explaining
+            yield connection
+
+    monkeypatch.setattr(read, "connected", explained)
+    monkeypatch.setattr(Explaining, "plans", [])
+    return Explaining.plans
+
+
+@pytest.fixture
+def many(database: str, connection: psycopg.Connection, make_rows: Make) -> str:
+    """4000 templates: 90 % fashion, 9 % lifestyle, 1 % sports; success from 0 to 1."""
+    seed_templates(
+        database, [make_rows(4000, category=["fashion"] * 3600 + ["lifestyle"] * 360 + ["sports"] * 40)], "build-1"
+    )
     connection.execute("UPDATE pose_templates SET \"successRate\" = split_part(description, ' ', 2)::int / 4000.0")
     connection.execute("VACUUM ANALYZE pose_templates")
-    assert "pose_templates_category_isActive_idx" in plan(connection, TemplateFilter(category="sports"))
-    assert "pose_templates_successRate_idx" in plan(connection, TemplateFilter(at_least_success=0.995))
+    return database
+
+
+def test_what_the_indexes_of_the_application_serve(many: str, connection: psycopg.Connection, plans: list[str]) -> None:
+    sports = TemplateFilter(category="sports")
+    served: list[tuple[str, Callable[[], object]]] = [
+        (KEY, lambda: load_keypoints(many, template_id("mannequins/000042"))),
+        (SUCCESS, lambda: find_templates(many, TemplateFilter(at_least_success=0.995))),
+        (CATEGORY, lambda: count_templates(many, Statistic.CATEGORY)),
+        (CATEGORY, lambda: count_templates(many, Statistic.CATEGORY, sports)),
+        (CATEGORY, lambda: find_templates(many, replace(sports, difficulty="easy", gender="male"))),
+        (CATEGORY, lambda: find_templates(many, replace(sports, tags=("half-body",)))),
+        (CATEGORY, lambda: find_templates(many, TemplateFilter(category="lifestyle"))),
+        *(
+            (CATEGORY, partial(find_templates, many, sports, sort, page))
+            for sort in (Sort.POPULAR, Sort.QUALITY, Sort.RECENT)
+            for page in (0, 1)
+        ),
+    ]
+    for index, ask in served:
+        plans.clear()
+        ask()
+        assert plans
+        assert all(index in plan and "Seq Scan" not in plan for plan in plans), plans
     best = 'EXPLAIN SELECT * FROM pose_templates ORDER BY "successRate" DESC LIMIT 20'
     assert "pose_templates_successRate_idx" in str(connection.execute(best).fetchall())
+
+
+def test_what_the_indexes_of_the_application_cannot_serve(many: str, plans: list[str]) -> None:
+    """Every template is read; the application's schema decides about more indexes."""
+    unserved: dict[str, Callable[[], object]] = {
+        "popular, all categories": partial(find_templates, many, sort=Sort.POPULAR),
+        "quality, all categories": partial(find_templates, many, sort=Sort.QUALITY),
+        "recent, all categories": partial(find_templates, many, sort=Sort.RECENT),
+        "random, all categories": partial(find_templates, many, sort=Sort.RANDOM),
+        "tags alone": partial(find_templates, many, TemplateFilter(tags=("half-body",))),
+        "difficulty alone": partial(find_templates, many, TemplateFilter(difficulty="hard")),
+        "gender alone": partial(find_templates, many, TemplateFilter(gender="male")),
+        "statistics by difficulty": partial(count_templates, many, Statistic.DIFFICULTY),
+        "statistics by gender": partial(count_templates, many, Statistic.GENDER),
+    }
+    for name, ask in unserved.items():
+        plans.clear()
+        ask()
+        assert "Seq Scan" in plans[0], name
+    plans.clear()
+    find_templates(many, TemplateFilter(category="sports"), Sort.RANDOM)
+    assert CATEGORY in plans[0]
+    assert "Sort Key: (random())" in plans[0]  # found by index, but all of the category are drawn for and sorted

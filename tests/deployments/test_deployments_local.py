@@ -1,21 +1,35 @@
 """`make up` and `make down`, for real: half-started states are completed, and what people changed stays."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from deployments.local import ask, environment, server, worker
+from tasks.catalog.embedded import start_embedded
+from tasks.schema.home import home as home_folder
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+FORM = {
+    "sources": [{"name": "mannequins", "kind": "mannequins", "category": "lifestyle", "limit": 8}],
+    "keypoints": {"pose_model": ""},
+    "shard_rows": 8,
+}
+MADE = {(task, "Completed") for task in ("list", "describe", "select", "combine", "publish", "report", "fill")}
+FOUND = {(task, "Cached" if task in ("describe", "select", "combine") else state) for task, state in MADE}
 
 
 @pytest.fixture
@@ -69,18 +83,79 @@ def state_of(url: str) -> Any:
     return deployments, sorted(blocks), [each["id"] for each in ask(url, "automations/filter", {})]
 
 
-@pytest.fixture
-def started(home: Path) -> Iterator[str]:
-    done = local("up")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    yield str(server().url())
-    local("down")
+@pytest.fixture(scope="module")
+def started() -> Iterator[str]:
+    """A service that several tests share; its home is outside of pytest's folders, which only we may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="mannequin-home-"))
+    folder.chmod(0o755)
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("MANNEQUIN_HOME", str(folder))
+        variables.delenv("MANNEQUIN_PORT", raising=False)
+        done = local("up")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        yield str(server().url())
+        done = local("down")
+        assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder)
+
+
+def from_a_clean_shell(*words: str, folder: Path, **variables: str) -> str:
+    """What a program of ours says to somebody who has set nothing but `variables`; it must end well."""
+    done = subprocess.run(
+        [PROGRAMS / words[0], *words[1:]],
+        cwd=folder,
+        env={"PATH": os.defpath, "HOME": str(folder)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ended_tasks(url: str, expected: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Task and state of the task runs of the last flow run; the server hears of them a little later than we do."""
+    deadline = time.monotonic() + 30
+    while True:
+        last = ask(url, "flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})[0]["id"]
+        runs = ask(url, "task_runs/filter", {"flow_runs": {"id": {"any_": [last]}}})
+        found = {(run["name"].replace("-", " ").split()[0], run["state_name"]) for run in runs}
+        if found == expected or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def rows_in_postgres() -> int:
+    with psycopg.connect(start_embedded(home_folder() / "postgres")) as connection:
+        counted = connection.execute('SELECT count(*) FROM pose_templates WHERE "isActive"').fetchone()
+    return int(counted[0]) if counted else 0
 
 
 @pytest.mark.engine
 @pytest.mark.timeout(900)
-def test_up_again_and_after_accidents(started: str, home: Path) -> None:
+def test_the_worker_and_the_command_line_share_one_store(started: str, tmp_path: Path) -> None:
+    deployed = ("prefect", "deployment", "run", "pose_templates/pose_templates", "--watch")
+    for expected in (MADE, FOUND):
+        from_a_clean_shell(
+            *deployed, "--params", json.dumps({"config": FORM}), folder=tmp_path, PREFECT_API_URL=f"{started}/api"
+        )
+        assert ended_tasks(started, expected) == expected
+        assert rows_in_postgres() == 8
+
+    (tmp_path / "form.json").write_text(json.dumps(FORM))
+    run = ("mannequin", "run", "pose_templates", "--config", "form.json")
+    from_a_clean_shell(*run, folder=tmp_path, MANNEQUIN_HOME=str(home_folder()))
+    assert ended_tasks(started, FOUND) == FOUND
+    runs = ask(started, "flow_runs/filter", {})
+    assert [each["state_name"] for each in runs] == ["Completed"] * 3
+    assert sum(each["deployment_id"] is None for each in runs) == 1
+    assert rows_in_postgres() == 8
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+def test_up_again_and_after_accidents(started: str) -> None:
     url = started
     before = state_of(url)
     assert [each["name"] for each in before[0]] == ["pose_templates"]
@@ -108,6 +183,9 @@ def test_up_again_and_after_accidents(started: str, home: Path) -> None:
     assert server().url() == url
     assert [each["id"] for each in ask(url, "deployments/filter", {})] == [deployment]
 
-    assert local("down").stdout.count(" stopped") == 2
+    done = local("down")
+    assert done.returncode == 0, done.stderr
+    stopped = {line.removesuffix(" stopped").strip() for line in done.stdout.splitlines() if line.endswith(" stopped")}
+    assert stopped >= {"worker", "Prefect server"}
     assert (server().pid(), worker().pid()) == (None, None)
-    assert (home / "prefect" / "prefect.db").exists()
+    assert (home_folder() / "prefect" / "prefect.db").exists()

@@ -1,5 +1,9 @@
 """Published previews and their addresses."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,9 @@ from tasks.schema.errors import StoreError
 from tasks.schema.ids import template_id
 from tasks.shards.store import Store
 from tests.exports.pose_shards import picture, write_previews
+from tests.shards.faulty_files import CountingFiles, KilledFiles
 
+TOP = Path(__file__).parents[2]
 IDS = ["fashion/1", "../../evil", "life style/ü"]
 
 
@@ -63,3 +69,46 @@ def test_addresses_join(public: str | None, expected: str) -> None:
     assert preview_url(public, "pose_templates/a.jpg") == expected
     if public:
         assert preview_url(public, "a b#?.jpg").partition("?sig")[0].endswith("/a%20b%23%3F.jpg")
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted((root / "public").rglob("*")) if p.is_file()}
+
+
+def kill_everywhere(top: str, templates: int) -> None:
+    """Run in a fresh interpreter: nothing was published before, or other pictures of some were.
+
+    A reader finds a file as it was or as it will be; the next run ends as an undisturbed one.
+    """
+    wanted = {f"fashion/{i}": "made://preview" for i in range(templates)}
+    some = dict(list(wanted.items())[templates // 2 :])
+    older = write_previews(Path(top) / "older.parquet", ["another", *wanted])
+    shard = write_previews(Path(top) / "previews.parquet", list(wanted))
+    for name, before in (("first", {}), ("changed", some)):
+        counting = CountingFiles()
+        calm = Store(Path(top) / name / "calm", counting)
+        publish_previews(calm, [older], before)
+        old, earlier = tree(calm.root), len(counting.log)
+        publish_previews(calm, [shard], wanted)
+        expected, points = tree(calm.root), len(counting.log) - earlier
+        assert (len(expected), points) == (3 * templates, 9 * templates + 1)
+        for at in range(points):
+            for when in ("before", "after"):
+                root = Path(top) / name / f"{at}-{when}"
+                publish_previews(Store(root), [older], before)
+                child = os.fork()
+                if child == 0:
+                    publish_previews(Store(root, KilledFiles(at, when)), [shard], wanted)
+                    os._exit(0)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+                assert all(data in (old.get(file), expected[file]) for file, data in tree(root).items()), (name, at)
+                publish_previews(Store(root), [shard], wanted)
+                Store(root).sweep(older_than_s=-1)
+                assert tree(root) == expected, (name, at, when)
+                assert not list(Store(root).tmp.iterdir())
+
+
+@pytest.mark.parametrize("templates", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_publishing_is_killed_at_every_write_point(tmp_path: Path, templates: int) -> None:
+    code = f"from tests.exports.test_exports_previews import kill_everywhere as k; k({str(tmp_path)!r}, {templates})"
+    subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True, timeout=100)

@@ -5,15 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from flows.cli import app, assign, connect, flow_names, read_config, summary_lines
+from flows.cli import app, assign, connect, flow_names, read_config, summary_lines, table_lines
+from tasks.body.drawing import draw_openpose
+from tasks.catalog.embedded import start_embedded, stop_embedded
+from tasks.catalog.rows import template_rows
+from tasks.catalog.seed import seed_templates
+from tasks.catalog.similar import upsert_vectors
+from tasks.exports.previews import preview_path
+from tasks.images.sheet import encode_png
+from tasks.poses.similar import pose_vector
 from tasks.schema.errors import ConfigError
 from tasks.schema.home import server_record
+from tasks.schema.keypoints import OPENPOSE_18, Keypoints
+from tasks.schema.templates import TEMPLATE_SCHEMA
 from tasks.shards.derive import realise_whole
 from tasks.shards.store import Store
+from tests.poses.figures import ALL, described_row, figure
 from tests.shards.sample_stages import build
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +46,16 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_on_similar_poses_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom flows.cli import app\napp(['similar', '--help'], standalone_mode=False)\n"
+        "print(sorted({'prefect', 'torch', 'numpy', 'psycopg', 'pyarrow', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "TEMPLATE|PHOTO" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_flow_names_are_the_datasets() -> None:
@@ -111,6 +134,13 @@ def test_without_a_server_there_is_advice(home: Path) -> None:
         ["run", "pose_templates", "--config", "/nowhere.json"],
         ["verify"],
         ["verify", "--store", "elsewhere"],
+        ["similar", "pt_0123456789abcdef01234567"],
+        ["similar", "pt_0123"],
+        ["similar", "nowhere.jpg"],
+        ["similar", "x" * 5000],
+        ["similar", ""],
+        ["similar", __file__],
+        ["similar", __file__, "--models", "elsewhere"],
     ],
 )
 def test_errors_are_one_line_and_exit_1(words: list[str]) -> None:
@@ -118,6 +148,68 @@ def test_errors_are_one_line_and_exit_1(words: list[str]) -> None:
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import app; app()", "similar", __file__],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "PREFECT_API_URL=http://127.0.0.1:9/api gives no blocks" in done.stderr
+
+
+def test_looking_for_poses_starts_no_database(home: Path) -> None:
+    done = runner.invoke(app, ["similar", "pt_0123456789abcdef01234567"])
+    assert "run the flow pose_templates first" in done.stderr
+    assert not home.exists()
+
+
+def test_similar_poses_of_a_template_and_of_a_drawing(home: Path) -> None:
+    samples = [f"made/{number}" for number in range(4)]
+    poses = [figure(upper_arms=(-40.0 * number, 10), at=(200, 180)) for number in range(4)]
+    described = [
+        described_row(sample, keypoints_xy=xy.ravel().tolist()) for sample, xy in zip(samples, poses, strict=True)
+    ]
+    rows = template_rows(
+        pa.Table.from_pylist(described, schema=TEMPLATE_SCHEMA), {sample: preview_path(sample) for sample in samples}
+    )
+    ids = rows["id"].to_pylist()
+    uri = start_embedded(home / "postgres")
+    try:
+        seed_templates(uri, [rows], "build-1")
+        upsert_vectors(uri, ids, np.array([pose_vector(xy, ALL) for xy in poses]))
+        done = runner.invoke(app, ["similar", ids[0], "-k", "2"])
+        assert done.exit_code == 0, done.stderr
+        titles, first, second = done.stdout.splitlines()
+        assert titles.split() == ["rank", "similarity", "template", "category", "difficulty", "tags", "preview"]
+        assert (first.split()[2], second.split()[2]) == (ids[1], ids[2])
+
+        picture = home / "drawing.png"
+        person = Keypoints.from_arrays(OPENPOSE_18, poses[3][None], ALL[None])
+        picture.write_bytes(encode_png(draw_openpose(person, 512, 400)))
+        done = runner.invoke(app, ["similar", str(picture), "--count", "1"])
+        assert done.exit_code == 0, done.stderr
+        assert done.stderr == "Main person of 1: 18 of 18 joints, from drawing\n"
+        _, similarity, template, *_ = done.stdout.splitlines()[1].split()
+        assert float(similarity) > 0.99
+        assert template == ids[3]
+
+        for unknown in ("pt_" + "0" * 24, str(home), str(ROOT / "README.md")):
+            done = runner.invoke(app, ["similar", unknown])
+            assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    finally:
+        stop_embedded(home / "postgres")
+
+
+def test_a_table_is_as_wide_as_what_it_holds() -> None:
+    rows = [{"rank": "1", "preview": "/a"}, {"rank": "10", "preview": "/a/long/path"}]
+    assert table_lines(rows) == ["rank  preview", "1     /a", "10    /a/long/path"]
 
 
 def test_status_without_anything(home: Path) -> None:

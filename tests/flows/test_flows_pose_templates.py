@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -17,9 +19,10 @@ from flows.pose_templates import pose_templates
 from tasks.catalog.embedded import start_embedded
 from tasks.poses.build import BuildSummary
 from tasks.poses.config import Exports, KeypointRules, PhotoRules, PlaceNames, PoseTemplatesForm, Seeding
+from tasks.schema.columns import IMAGE
 from tasks.schema.errors import DatabaseError
-from tasks.schema.sources import PhotoSource, SourceKind
-from tasks.shards.manifest import read_manifest
+from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
+from tasks.shards.manifest import read_manifest, rejects
 from tasks.shards.store import Store
 from tasks.shards.verify import verify_store
 
@@ -121,6 +124,31 @@ def test_a_stricter_rule_reads_on_until_enough_is_kept(home: Path) -> None:
     assert sum(summary.templates.values()) == 14
     assert tasks["describe", "Completed"] == 3
     assert summary.rejected["too_few_joints"] > 0
+
+
+def test_a_source_that_gives_nothing_loses_no_reject_and_stops_nobody(home: Path, tmp_path: Path) -> None:
+    broken = [{"image": {"bytes": bytes([n]), "path": None}, "drawing": None} for n in range(6)]
+    pq.write_table(pa.Table.from_pylist(broken, pa.schema({"image": IMAGE, "drawing": IMAGE})), tmp_path / "b.parquet")
+    source = PhotoSource(
+        name="broken",
+        kind=SourceKind.PARQUET,
+        location=str(tmp_path / "b.parquet"),
+        columns=ColumnMapping(conditioning="drawing"),
+    )
+    summary, _ = run(PoseTemplatesForm(sources=(source,), keypoints=KeypointRules(pose_model=""), shard_rows=2))
+    assert summary.templates == {}
+    assert summary.seeded is not None
+    assert summary.seeded.retired == 0
+    manifest = read_manifest(Store(home), "pose_templates")
+    assert manifest.funnel.line("ingest").rows_in == 6
+    assert sum(batch.num_rows for batch in rejects(Store(home), manifest)) == 6
+
+
+def test_a_lowered_limit_retires_nothing(home: Path) -> None:
+    fewer = FORM.model_copy(update={"sources": (mannequins(limit=13),), "exports": Exports()})
+    summary, _ = run(fewer)
+    assert summary.seeded is not None
+    assert (summary.seeded.unchanged, summary.seeded.retired) == (13, 0)
 
 
 def test_two_runs_of_one_build_at_once_give_one_output(home: Path) -> None:

@@ -1,6 +1,7 @@
 """Photos, tables and folders that the tests of ingest make, and a short way through the stage."""
 
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
+from tasks.ingest import remembered
 from tasks.ingest.hub import HubAccess
 from tasks.ingest.photos import IngestPhotos, list_source
 from tasks.schema.rejections import Rejection
@@ -66,6 +69,12 @@ def ingest(
             kept.extend(output.kept.to_pylist())
             rejected.extend(output.rejected)
     return listing, kept, rejected
+
+
+def age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on files just written count as written long ago."""
+    monkeypatch.setattr(remembered, "SETTLED_NS", 0)
+    time.sleep(0.02)  # longer than the steps of a file's times
 
 
 def write(path: Path, data: bytes | str) -> Path:

@@ -1,19 +1,23 @@
 """Folders: loose files, the seed's metadata.json, imagefolder's metadata, and names that try to leave."""
 
 import json
+import logging
 import os
+import re
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tasks.ingest import rows
+from tasks.images.inspect import InspectConfig
+from tasks.ingest import folders, rows
 from tasks.ingest.hub import HubAccess
 from tasks.ingest.photos import IngestPhotos, list_source
+from tasks.ingest.remembered import Remembered, Watch
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
-from tests.ingest.photo_rows import ingest, photo, write
+from tests.ingest.photo_rows import age, ingest, photo, write
 
 FASHION_ENTRY = {
     "id": "fashion_0000",
@@ -178,6 +182,86 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         ingest(source(Path("photos")))
 
 
+def test_columns_without_metadata_are_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"{number}.jpg", photo(number))
+    write(tmp_path / "captions.tsv", "0.jpg\ta dancer")
+    told = (
+        "has no column 'words' for `caption`, 'sex' for `gender`: columns stand in metadata, and none of "
+        "metadata.json, metadata.jsonl, metadata.csv is there. "
+        "It holds 4 pictures (0.jpg, 1.jpg, 2.jpg, ...); other files: 1 (1 .tsv)."
+    )
+    with pytest.raises(SourceError, match=re.escape(told)):
+        list_source(source(tmp_path, caption="words", gender="sex"), HubAccess(), 256)
+    assert len(ingest(source(tmp_path))[1]) == 4
+    write(tmp_path / "metadata.csv", "file_name,words,sex\n0.jpg,a dancer,MEN\n")
+    _, (row,), _ = ingest(source(tmp_path, caption="words", gender="sex"))
+    assert (row["caption"], row["gender"]) == ("a dancer", "MEN")
+
+
+def test_files_passed_over_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tasks")
+    for name in ("a.jpg", "b.TXT", "deep/c.txt", "deep/d", "metadata.csv", ".hidden"):
+        write(tmp_path / name, "file_name,image\na.jpg,a.jpg\n" if name == "metadata.csv" else b"x")
+    ingest(source(tmp_path))
+    assert caplog.messages == [
+        f"{tmp_path}: files passed over, whose names promise no picture: 3 (2 .txt, 1 without suffix)"
+    ]
+
+
+def test_parts_share_one_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        write(tmp_path / f"{number % 2}/{number}.jpg", photo(number))
+    age(monkeypatch)
+    walks: list[Path] = []
+    read_folder = folders.read_folder
+
+    def counted(root: Path, mapping: ColumnMapping, watch: Watch) -> folders.Folder:
+        walks.append(root)
+        return read_folder(root, mapping, watch)
+
+    monkeypatch.setattr(folders, "read_folder", counted)
+    assert len(ingest(source(tmp_path), part_rows=1)[1]) == 6
+    assert walks == [tmp_path]
+    write(tmp_path / "1/6.jpg", photo(6))
+    age(monkeypatch)
+    listing, kept, _ = ingest(source(tmp_path), part_rows=1)
+    assert (len(kept), walks) == (7, [tmp_path] * 2)
+    write(tmp_path / "1/0.jpg", photo(7))
+    with pytest.raises(SourceError, match="has changed since it was listed"):
+        list(IngestPhotos.of(source(tmp_path), listing, listing.parts[-1]).process(iter(())))
+    assert walks == [tmp_path] * 3
+
+
+def test_no_part_gives_a_row_that_was_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where listing is another process's and this one knows an earlier walk of a folder that never ages."""
+    for name in ("b", "c"):
+        write(tmp_path / f"{name}.jpg", photo(ord(name)))
+    age(monkeypatch)
+    monkeypatch.setattr("tasks.ingest.remembered._unchanged", lambda _: True)
+    ingest(source(tmp_path))
+    write(tmp_path / "a.jpg", photo(1))
+    with monkeypatch.context() as other_process:
+        other_process.setattr(folders, "_FOLDERS", Remembered())
+        listing = list_source(source(tmp_path), HubAccess(), 2)
+    stage = IngestPhotos.of(source(tmp_path), listing, listing.parts[0])
+    with pytest.raises(SourceError, match="has changed since it was listed"):
+        list(stage.process(iter(())))
+    (output,) = stage.process(iter(()))
+    assert output.kept["image"].to_pylist() == [
+        {"bytes": photo(1), "path": "a.jpg"},
+        {"bytes": photo(98), "path": "b.jpg"},
+    ]
+
+
+def test_the_largest_photo_is_the_largest_that_is_looked_at() -> None:
+    assert rows.MAX_IMAGE_BYTES == InspectConfig().max_encoded_bytes == 64 << 20
+    assert rows.too_large(64 << 20) is None
+    problem = rows.too_large((64 << 20) + 1)
+    assert problem is not None
+    assert problem.reason is Reason.IMAGE_TOO_LARGE
+
+
 def test_empty_large_and_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_IMAGE_BYTES", 5000)
     for name, data in {"a": photo(1), "b": photo(1), "c": b"", "d": b"x" * 6000}.items():
@@ -214,7 +298,7 @@ def test_golden(tmp_path: Path) -> None:
         write(tmp_path / f"fashion_0000_{name}.jpg", f"bytes of the {name}")
     write(tmp_path / "metadata.json", json.dumps([FASHION_ENTRY]))
     _, kept, _ = ingest(source(tmp_path))
-    assert IngestPhotos.version == 1
+    assert IngestPhotos.version == 2
     assert sha256(repr(kept).encode()).hexdigest()[:16] == "84b870871de0d5a4"
 
 

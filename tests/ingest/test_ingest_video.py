@@ -17,7 +17,7 @@ from tasks.ingest.video_frames import encode_photo, frames, scan
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import PhotoSource, SourceKind
-from tests.ingest.photo_rows import ingest, write
+from tests.ingest.photo_rows import age, ingest, write
 
 
 def source(video: Path, drawings: Path | None = None) -> PhotoSource:
@@ -159,6 +159,31 @@ def test_changed_bytes_are_noticed(tmp_path: Path) -> None:
     film(path, 11)
     with pytest.raises(SourceError, match="have changed since they were listed"):
         list(IngestPhotos.of(source(path), listing, listing.parts[0]).process(iter(())))
+
+
+def test_a_change_while_frames_are_read_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path / "a.mp4", 40)
+    age(monkeypatch)
+    listing = list_source(source(path), HubAccess(), 256)
+    outputs = IngestPhotos.of(source(path), listing, listing.parts[0]).process(iter(()))
+    assert next(outputs).kept.num_rows == 32
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(SourceError, match="have changed since they were listed"):
+        next(outputs)
+
+
+def test_parts_share_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video, drawings = film(tmp_path / "a.mp4", 20), film(tmp_path / "b.mkv", 20, codec="ffv1")
+    age(monkeypatch)
+    read: list[Path] = []
+
+    def counted(path: Path) -> video_frames.Scan:
+        read.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(video_frames, "scan", counted)
+    listing, kept, _ = ingest(source(video, drawings), part_rows=4)
+    assert (len(listing.parts), len(kept), read) == (5, 20, [video, drawings])
 
 
 def test_decoder_builds_are_part_of_the_key(tmp_path: Path) -> None:

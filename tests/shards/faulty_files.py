@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -13,13 +15,16 @@ OPERATIONS = ("create", "sync", "sync_folder", "replace", "link_exclusive", "rem
 
 
 class CountingFiles(LocalFiles):
-    """Counts the write points that a build passes."""
+    """Counts the write points that a build passes, in any number of threads."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self._lock, self._thread = threading.Lock(), threading.local()
 
     def _before(self, operation: str) -> None:
-        self.log.append(operation)
+        with self._lock:
+            self._thread.point = len(self.log)
+            self.log.append(operation)
 
     def _after(self, operation: str) -> None:
         pass
@@ -40,11 +45,11 @@ class KilledFiles(CountingFiles):
         self._die("after")
 
     def _die(self, when: str) -> None:
-        if when == self._when and len(self.log) - 1 == self._at:
+        if when == self._when and self._thread.point == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wrap(name: str):
+def _wrap(name: str) -> Callable[..., object]:
     original = getattr(LocalFiles, name)
 
     def operation(self: CountingFiles, *arguments: object) -> object:
@@ -68,39 +73,42 @@ class ForgetfulFiles(CountingFiles):
     """Power loss at write point `at`: what was not synced is lost, wholly or in part, as a disk may.
 
     File contents that were never synced become garbage of half the length; names made in a folder since its last sync
-    are undone, newest first, as many as a seeded draw says (0 to all).
+    are undone, newest first, as many as a seeded draw says (0 to all). Nothing is written any more after that.
     """
 
     def __init__(self, at: int, seed: int) -> None:
         super().__init__()
         self._at, self._random = at, np.random.default_rng((at, seed))
         self._unsynced: dict[int, Path] = {}
-        self._names: list[tuple[Path, Path | None]] = []
+        self._names: list[tuple[Path, Path | None, bytes | None]] = []
 
     def _before(self, operation: str) -> None:
         super()._before(operation)
-        if len(self.log) - 1 == self._at:
+        if self._thread.point == self._at:
             self._lose()
+        if self._thread.point >= self._at:
             raise PowerLossError
 
     def _lose(self) -> None:
         for path in self._unsynced.values():
-            for name in {path, *(new for new, old in self._names if old == path)}:
+            for name in {path, *(new for new, old, _ in self._names if old == path)}:
                 if name.exists():
                     name.write_bytes(b"\0" * (name.stat().st_size // 2))
         lost = int(self._random.integers(0, len(self._names) + 1))
-        for new, old in reversed(self._names[len(self._names) - lost :]):
+        for new, old, before in reversed(self._names[len(self._names) - lost :]):
             if not new.exists():
                 continue
             if old is not None and not old.exists():
                 new.replace(old)
             else:
                 new.unlink()
+            if before is not None:
+                new.write_bytes(before)
 
     def create(self, path: Path) -> IO[bytes]:
         stream = super().create(path)
         self._unsynced[stream.fileno()] = path
-        self._names.append((path, None))
+        self._names.append((path, None, None))
         return stream
 
     def sync(self, stream: IO[bytes]) -> None:
@@ -109,16 +117,17 @@ class ForgetfulFiles(CountingFiles):
 
     def sync_folder(self, folder: Path) -> None:
         super().sync_folder(folder)
-        self._names = [(new, old) for new, old in self._names if new.parent != folder]
+        self._names = [each for each in self._names if each[0].parent != folder]
 
     def replace(self, source: Path, target: Path) -> None:
+        before = target.read_bytes() if target.exists() else None
         super().replace(source, target)
-        self._names.append((target, source))
+        self._names.append((target, source, before))
 
     def link_exclusive(self, source: Path, target: Path) -> bool:
         made = super().link_exclusive(source, target)
         if made:
-            self._names.append((target, source))
+            self._names.append((target, source, None))
         return made
 
 

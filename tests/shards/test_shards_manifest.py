@@ -1,8 +1,13 @@
 """What a build is, in equal bytes everywhere."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +27,10 @@ from tasks.shards.manifest import (
     rejects,
 )
 from tasks.shards.store import Store
+from tests.shards.faulty_files import CountingFiles, ForgetfulFiles, KilledFiles, PowerLossError, UnsyncedFiles
 from tests.shards.sample_stages import build
+
+TOP = Path(__file__).parents[2]
 
 
 def made(root: Path, parts: int = 2) -> tuple[Store, ShardRecord, Manifest]:
@@ -169,10 +177,9 @@ def test_models_carry_their_licence(tmp_path: Path) -> None:
 
 
 def test_code_version_is_that_of_the_sources_alone(tmp_path: Path) -> None:
-    top = Path(__file__).parents[2]
     copy = tmp_path / "copy"
     for name in ("schema", "shards"):
-        for path in (top / "tasks" / name).glob("*.py"):
+        for path in (TOP / "tasks" / name).glob("*.py"):
             target = copy / "tasks" / name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
@@ -190,3 +197,113 @@ def test_code_version_is_that_of_the_sources_alone(tmp_path: Path) -> None:
     leaf.write_bytes(leaf.read_bytes() + b"\n# changed\n")
     assert version() != first
     assert code_version().count("+") == 1
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """A manifest to publish, what was there before, and what a reader may find at any instant (None: no build)."""
+
+    manifest: Manifest
+    prepare: Callable[[Store], object]
+    seen: tuple[Manifest | None, ...]
+    damaged_before: bool = False
+
+    def wrong(self, root: Path, expected: dict[str, bytes]) -> list[str]:
+        """What a reader finds wrong after a fault, and whether the next run ends as an undisturbed one."""
+        store = Store(root)
+        found = [] if found_by_reader(store) in self.seen else ["the reader found neither"]
+        if not self.damaged_before and manifest_damage(store):
+            found.append("a damaged file")
+        publish_manifest(store, self.manifest)
+        store.sweep(older_than_s=-1)
+        if tree(root) != expected or found_by_reader(store) != self.manifest or list(store.tmp.iterdir()):
+            found.append("the rerun ended elsewhere")
+        return found
+
+
+def publishings(store: Store) -> dict[str, Publishing]:
+    """Every way through `publish_manifest`: the first, one more, an older one again, one that was damaged."""
+    first, second = (
+        build_manifest(store, "sample", {}, {"rows": [realise(build(parts), store).record]}) for parts in (1, 2)
+    )
+
+    def damage(store: Store) -> None:
+        path = publish_manifest(store, first)
+        path.write_bytes(path.read_bytes()[:-9])
+
+    def both(store: Store) -> None:
+        publish_manifest(store, first)
+        publish_manifest(store, second)
+
+    return {
+        "first": Publishing(first, lambda _: None, (None, first)),
+        "second": Publishing(second, lambda store: publish_manifest(store, first), (first, second)),
+        "again": Publishing(first, both, (second, first)),
+        "damaged": Publishing(first, damage, (None, first), damaged_before=True),
+    }
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted((root / "builds").rglob("*")) if p.is_file()}
+
+
+def found_by_reader(store: Store) -> Manifest | None:
+    with suppress(StoreError):
+        return read_manifest(store, "sample")
+    return None
+
+
+def undisturbed(each: Publishing, root: Path) -> tuple[int, dict[str, bytes]]:
+    """Number of write points, and the files at the end."""
+    files = CountingFiles()
+    each.prepare(Store(root))
+    publish_manifest(Store(root, files), each.manifest)
+    return len(files.log), tree(root)
+
+
+def kill_everywhere(top: str) -> None:
+    """Run in a fresh interpreter, which has no threads to lose when it forks."""
+    for name, each in publishings(Store(Path(top) / "made")).items():
+        points, expected = undisturbed(each, Path(top) / name / "calm")
+        assert points >= 7
+        for at in range(points):
+            for when in ("before", "after"):
+                root = Path(top) / name / f"{at}-{when}"
+                each.prepare(Store(root))
+                child = os.fork()
+                if child == 0:
+                    publish_manifest(Store(root, KilledFiles(at, when)), each.manifest)
+                    os._exit(0)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+                assert each.wrong(root, expected) == [], (name, at, when)
+
+
+def test_publishing_is_killed_at_every_write_point(tmp_path: Path) -> None:
+    code = f"from tests.shards.test_shards_manifest import kill_everywhere as k; k({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["first", "second", "again", "damaged"])
+def test_publishing_loses_power_at_every_write_point(tmp_path: Path, name: str) -> None:
+    each = publishings(Store(tmp_path / "made"))[name]
+    points, expected = undisturbed(each, tmp_path / "calm")
+
+    def lost(kind: type[ForgetfulFiles], at: int, seed: int) -> list[str]:
+        root = tmp_path / f"{kind.__name__}-{at}-{seed}"
+        files = kind(at, seed)
+        each.prepare(Store(root))
+
+        def publish_and_go_on() -> None:
+            publish_manifest(Store(root, files), each.manifest)
+            files.remove(root / "something else")
+
+        with pytest.raises(PowerLossError):
+            publish_and_go_on()
+        told = replace(each, seen=(each.manifest,))
+        return (told if at == points else each).wrong(root, expected)
+
+    for at in range(points + 1):
+        for seed in range(3):
+            assert lost(ForgetfulFiles, at, seed) == [], (at, seed)
+    careless = [lost(UnsyncedFiles, at, seed) for at in range(points + 1) for seed in range(3)]
+    assert any(careless), "publishing without any sync passed: the simulation does not bite"

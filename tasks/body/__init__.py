@@ -1,0 +1,1 @@
+"""People's bodies: keypoint layouts, OpenPose drawings, who the main person is."""

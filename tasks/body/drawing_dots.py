@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.body.drawing_pixels import HUES, STICK, Pixels, hue_distance, hue_of
+from tasks.body.drawing_pixels import DARK, HUES, STICK, Pixels, hue_distance, hue_of
 
 _WEAK: Final = 0.2
 _WEAK_ON_LIMBS: Final = 0.5
@@ -63,16 +63,7 @@ class Dots:
 
 def find_dots(pixels: Pixels) -> Dots:
     """All places where a joint's circle may be."""
-    coloured = ~np.isnan(pixels.hue)
-    limb = np.full(pixels.value.shape, pixels.limb_value, np.float32)
-    limb[coloured] = pixels.hue_value[np.rint(pixels.hue[coloured]).astype(np.intp) % HUES]
-    low, high, gone, there = (
-        (limb + 8 + 80 * pixels.noise, limb + 40 + 80 * pixels.noise, 0.75 * limb, limb + 15)
-        if pixels.darkened
-        else (0.45 * limb, 0.7 * limb, 60, 0.6 * limb)
-    )
-    bright = (np.clip((pixels.value - low) / (high - low), 0, 1) * coloured).astype(np.float32)
-    absent = np.clip((there - pixels.value) / (there - gone), 0, 1).astype(np.float32)
+    bright, absent = _bright_and_absent(pixels)
     blob = np.asarray(cv2.connectedComponents((bright > 0.3).view(np.uint8), connectivity=4)[1], np.int32)
     rows, columns = np.nonzero(blob)
     radius = _radius(pixels, rows, columns)
@@ -113,6 +104,23 @@ def find_dots(pixels: Pixels) -> Dots:
         np.concatenate(shown),
         np.repeat(np.arange(len(joints)), [len(part) for part in shown[1:]]),
     )
+
+
+def _bright_and_absent(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How surely each pixel is as bright as joints are, and how surely too dark for a circle to lie there, (h, w)."""
+    coloured = np.nonzero(~np.isnan(pixels.hue))
+    limb = pixels.hue_value[np.rint(pixels.hue[coloured]).astype(np.intp) % HUES]
+    if pixels.darkened:
+        low, rise = limb + 8 + 80 * pixels.noise, 32 * np.ones_like(limb)
+        there, fall = limb + 15, 0.25 * limb + 15
+    else:
+        low, rise = 0.45 * limb, 0.25 * limb
+        there, fall = 0.6 * limb, 0.6 * limb - 60
+    bright, absent = np.zeros_like(pixels.value), (pixels.value <= DARK).astype(np.float32)
+    value = pixels.value[coloured]
+    bright[coloured] = ((value - low) / rise).clip(0, 1)
+    absent[coloured] = ((there - value) / fall).clip(0, 1)
+    return bright, absent
 
 
 def _clusters(

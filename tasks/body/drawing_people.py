@@ -24,7 +24,8 @@ _ALONE: Final = (0.6, 1.5)
 to it, where it touches its neighbour, where it stands alone."""
 
 _WHOLE: Final = 0.71
-"""Median score of joints below which limbs were blended over the circles, so that crossing limbs look like joints."""
+_MANY: Final = 8
+"""Median score of that many joints below which limbs were blended over them, so that crossings look like joints."""
 
 _ROUND: Final = 0.85
 """The same for both of the latter where limbs are as bright as joints: only a free circle scores so high."""
@@ -33,8 +34,10 @@ _HIDING: Final = 0.3
 """How much more than its score a circle may show: the score also counts against it what cannot be."""
 
 _LEFT_KNEE: Final = OPENPOSE_18.index("left_knee")
+_OF_LEFT_KNEE: Final = tuple(n for n, limb in enumerate(OPENPOSE_18.limbs) if _LEFT_KNEE in limb)
 _MOST_LOOSE_BLUE: Final = 2
-"""DWPose draws 21 dots a hand in the left knee's blue: where more than this many have no limb, none is a knee."""
+"""DWPose draws 21 dots a hand in the left knee's blue: where more than this many have no limb, only those with both of
+the knee's limbs are knees."""
 
 _COMPRESSED: Final = 0.05
 _FEWEST: Final = 4
@@ -73,7 +76,7 @@ def join(dots: Dots, links: Links, noise: float, *, darkened: bool) -> list[Grou
     groups, led_to, drawn = _group(dots, links, visible)
     if not led_to:
         return []
-    doubtful = _doubtful(dots, links, led_to, drawn, darkened=darkened)
+    doubtful = _doubtful(dots, led_to, drawn, darkened=darkened)
     kept: list[Group] = []
     for group in groups:
         least = touches if len(group) > 1 else alone
@@ -84,7 +87,7 @@ def join(dots: Dots, links: Links, noise: float, *, darkened: bool) -> list[Grou
         }
         kept += [sure] if sure else []
     people = _gather(dots, links, kept)
-    blended = bool(np.median(dots.score[sorted(led_to)]) < _WHOLE)
+    blended = len(led_to) >= _MANY and bool(np.median(dots.score[sorted(led_to)]) < _WHOLE)
     if noise > _BLURRED or blended or not darkened:
         people = [_beyond_doubt(dots, links, person) for person in people]
     fewest = 1 if noise <= _COMPRESSED and not blended else _FEWEST
@@ -121,13 +124,13 @@ def _group(dots: Dots, links: Links, visible: dict[int, float]) -> tuple[list[Gr
     return list(groups.values()), led_to, drawn
 
 
-def _doubtful(dots: Dots, links: Links, led_to: set[int], drawn: Drawn, *, darkened: bool) -> set[int]:
+def _doubtful(dots: Dots, led_to: set[int], drawn: Drawn, *, darkened: bool) -> set[int]:
     """Candidates that something else explains: hands, crossing limbs, a limb's own middle."""
     doubtful: set[int] = set()
     blue = set(dots.of(_LEFT_KNEE).tolist())
     if len(blue - led_to) > _MOST_LOOSE_BLUE:
-        both = Counter({(k, link.limb) for link in links.possible if link.shown for k in (link.start, link.end)})
-        doubtful |= {k for k in blue if k not in led_to or sum(1 for other, _ in both if other == k) < 2}
+        ends = {limb: [end.tolist() for part in drawn.get(limb, []) for end in part] for limb in _OF_LEFT_KNEE}
+        doubtful |= {k for k in blue if not all(dots.xy[k].tolist() in places for places in ends.values())}
     parts = [(limb, first, last) for limb, seen in drawn.items() for first, last in seen]
     on_limb = np.array([_away(dots.xy, first, last) < dots.radius for _, first, last in parts])
     crossing = on_limb.sum(axis=0) > 1

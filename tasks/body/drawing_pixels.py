@@ -153,8 +153,9 @@ def _brightest(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _saturated(colours: NDArray[np.float32], least: float = 0.5) -> NDArray[np.bool_]:
-    brightest = colours.max(axis=1)
-    return np.asarray(brightest - colours.min(axis=1) > least * brightest)
+    red, green, blue = colours[:, 0], colours[:, 1], colours[:, 2]
+    brightest = np.maximum(np.maximum(red, green), blue)
+    return np.asarray(brightest - np.minimum(np.minimum(red, green), blue) > least * brightest)
 
 
 def _purity(rgb: NDArray[np.uint8]) -> float:

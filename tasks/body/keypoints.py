@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from tasks.body.layouts import coco17_to_openpose18
 from tasks.body.main_person import boxes_of, main_person
 from tasks.body.pose_model import PersonDetections, PoseModel, open_pose_model
 from tasks.body.read_drawing import read_for_photo
-from tasks.images.decode import DecodeError, decode_rgb
+from tasks.images.decode import DecodeError, decode_rgb, decoder_build
+from tasks.images.examine import max_drawing_pixels
+from tasks.images.headers import largest_canvas, picture_format
 from tasks.models.device import Device, cpu_threads
 from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
@@ -76,7 +78,8 @@ class NotFound:
 class FindKeypoints(Stage):
     """Inspected photos, and beside them their bytes, to the 18 joints of the main person.
 
-    A joint is never made up: what lies under the floor is missing. `zoo` and `device` say where weights are and where
+    A joint is never made up: what lies under the floor is missing. Drawings that inspection did not find fit to decode
+    (`conditioning_ok`) count as unreadable and are not touched. `zoo` and `device` say where weights are and where
     they run; the weights are fetched and loaded when the first row needs them.
 
     Raises:
@@ -110,7 +113,8 @@ class FindKeypoints(Stage):
         return {self.model.name: self.model.sha256} if self.model else {}
 
     def execution(self) -> dict[str, str]:
-        return {"pillow": metadata.version("pillow"), **(self.model.execution() if self.model else {})}
+        builds = {**decoder_build(), "opencv": cv2.__version__}
+        return {**builds, **(self.model.execution() if self.model else {})}
 
     def params(self) -> dict[str, JsonValue]:
         """The parameters, with the thresholds of the model's card where the configuration leaves them open."""
@@ -134,7 +138,11 @@ class FindKeypoints(Stage):
         """What the drawing says, or why nothing can be said, or the picture that the model has to look at."""
         outcome: Found | NotFound = NotFound(Reason.DRAWING_UNREADABLE, "there is no drawing, and no pose model is set")
         drawing = _bytes(row["conditioning"]) if self.config.drawings == "auto" else b""
-        if drawing:
+        if drawing and not row["conditioning_ok"]:
+            outcome = NotFound(
+                Reason.DRAWING_UNREADABLE, "the drawing does not decode, or is far larger than its photo"
+            )
+        elif drawing:
             outcome = found_in_drawing(drawing, row["width"], row["height"], self.config.min_joints)
         if isinstance(outcome, Found) or self.model is None:
             return outcome
@@ -161,12 +169,12 @@ def found_in_drawing(drawing: bytes, width: int, height: int, min_joints: int) -
     """The main person of an OpenPose drawing, in pixels of the photo that it belongs to.
 
     Args:
-        drawing: an encoded picture of any size.
+        drawing: an encoded picture of any size up to `max_drawing_pixels`.
         width: of the upright photo, pixels.
         height: of the upright photo, pixels.
     """
     try:
-        people = read_for_photo(decode_rgb(drawing), width, height)
+        people = read_for_photo(decode_rgb(drawing, max_drawing_pixels(width, height)), width, height)
     except DecodeError as error:
         return NotFound(Reason.DRAWING_UNREADABLE, f"the drawing does not decode: {error.detail}")
     if not len(people):
@@ -242,18 +250,29 @@ def _bytes(image: dict[str, Any] | None) -> bytes:
 
 
 def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Row]]:
-    """Rows of each batch, in runs whose decoded pictures stay under `CHUNK_PIXELS` (a larger one goes alone)."""
+    """Rows of each batch, in runs whose decoded pictures stay under `CHUNK_PIXELS` (a larger row goes alone)."""
     for batch in batches:
         chunk: list[Row] = []
         pixels = 0
         for row in batch.to_pylist():
-            pixels += row["width"] * row["height"]
+            needed = _pixels(row)
+            pixels += needed
             if chunk and pixels > CHUNK_PIXELS:
                 yield chunk
-                chunk, pixels = [], row["width"] * row["height"]
+                chunk, pixels = [], needed
             chunk.append(row)
         if chunk:
             yield chunk
+
+
+def _pixels(row: Row) -> int:
+    """Of the photo and of the drawing beside it, where it may be decoded; at most, where its header does not tell."""
+    photo: int = row["width"] * row["height"]
+    if not row["conditioning_ok"]:
+        return photo
+    drawing = _bytes(row["conditioning"])
+    canvas = largest_canvas(drawing, picture_format(drawing) or "")
+    return photo + (canvas[0] * canvas[1] if canvas else max_drawing_pixels(row["width"], row["height"]))
 
 
 def _one_ahead(

@@ -1,7 +1,8 @@
 """The process that may die: `python -m tasks.images.child <what to do, JSON>`, started by `isolate`.
 
-Reads pictures from standard input (8 bytes big-endian size, then the bytes), writes one JSON line for each to what was
-standard output; a first line says that it is ready. Ends when its input ends or its parent is gone.
+Reads pictures from standard input, each after the options of its own (JSON); both are 8 bytes of big-endian size, then
+the bytes. Writes one JSON line for each to what was standard output; a first line says that it is ready. Ends when its
+input ends or its parent is gone.
 """
 
 import importlib
@@ -34,15 +35,12 @@ def main() -> None:
     with os.fdopen(0, "rb", buffering=0) as pictures:
         while True:
             _wait_for_input(task["parent"])
-            size = _read(pictures, 8)
-            if size is None:
-                return
-            picture = _read(pictures, int.from_bytes(size, "big"))
-            if picture is None:
+            own, picture = _message(pictures), _message(pictures)
+            if own is None or picture is None:
                 return
             # a hung decoder cannot be interrupted from Python; the kernel ends it, should the parent be gone by then
             signal.setitimer(signal.ITIMER_REAL, task["hang_guard_s"])
-            answer = _answer(function, picture, task["options"])
+            answer = _answer(function, picture, {**task["options"], **json.loads(own)})
             signal.setitimer(signal.ITIMER_REAL, 0)
             _say(answers, answer)
 
@@ -69,6 +67,11 @@ def _wait_for_input(parent: int) -> None:
     while not select.select([0], [], [], PARENT_CHECK_S)[0]:
         if os.getppid() != parent:
             os._exit(0)
+
+
+def _message(stream: IO[bytes]) -> bytes | None:
+    size = _read(stream, 8)
+    return None if size is None else _read(stream, int.from_bytes(size, "big"))
 
 
 def _read(stream: IO[bytes], size: int) -> bytes | None:

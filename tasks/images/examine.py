@@ -6,6 +6,18 @@ from typing import Any, Self
 from tasks.images.decode import ImageFacts, decode
 from tasks.images.hashing import phash
 
+DRAWING_PIXELS = 16_000_000
+DRAWING_TIMES_PHOTO = 4
+"""A drawing may have `DRAWING_TIMES_PHOTO` times its photo's pixels, or `DRAWING_PIXELS` where that is more.
+
+Annotators draw at the photo's size or smaller; joints are read from 16 megapixels in half a second (measured).
+"""
+
+
+def max_drawing_pixels(width: int, height: int) -> int:
+    """Pixels that a drawing beside an upright photo of this size may have."""
+    return max(DRAWING_PIXELS, DRAWING_TIMES_PHOTO * width * height)
+
 
 @dataclass(frozen=True)
 class Examined:

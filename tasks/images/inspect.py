@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from tasks.images.decode import MAX_PIXELS, DecodeError, decoder_build
-from tasks.images.examine import Examined, examine
+from tasks.images.examine import Examined, examine, max_drawing_pixels
 from tasks.images.isolate import MEMORY_BYTES, Isolated
 from tasks.schema.columns import SAMPLE_FIELDS
 from tasks.schema.records import Frozen
@@ -19,7 +19,7 @@ from tasks.shards.stage import Stage, StageOutput
 
 
 class InspectConfig(Frozen):
-    """Which photos are usable. `timeout_s` is wall clock for one photo, which may use it twice."""
+    """Which photos are usable. `timeout_s` is wall clock for one picture, which may use it twice."""
 
     min_side_px: int = Field(256, ge=1)
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=MAX_PIXELS)
@@ -32,13 +32,14 @@ class InspectConfig(Frozen):
 class Inspect(Stage):
     """Photos (rows with an `image` column) to `INSPECTED_SCHEMA`; what does not decode is rejected with its reason.
 
-    Only the photo counts: a broken drawing beside it is left to the stage that wants to read drawings.
+    Only the photo counts. Of a drawing beside it (`conditioning`), `conditioning_ok` says whether it decodes, with the
+    photo's limits and no more than `max_drawing_pixels`: one that does not must not be decoded outside of the child.
     """
 
     config: InspectConfig
 
     name: ClassVar[str] = "inspect"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def schema(self) -> pa.Schema:
@@ -75,7 +76,26 @@ class Inspect(Stage):
                     )
                 case DecodeError(reason=reason, detail=detail):
                     rejected.append(_rejection(batch, row, reason, detail))
-        return StageOutput(_rows(batch, kept, examined), tuple(rejected))
+        drawings = self._drawings_ok(batch, kept, examined, isolated)
+        return StageOutput(_rows(batch, kept, examined, drawings), tuple(rejected))
+
+    def _drawings_ok(
+        self, batch: pa.RecordBatch, kept: list[int], examined: list[Examined], isolated: Isolated
+    ) -> list[bool]:
+        """For each kept row, whether its drawing may be decoded."""
+        if "conditioning" not in batch.schema.names:
+            return [False] * len(kept)
+        drawings = [batch["conditioning"][row] for row in kept]
+        fine = [self._before_decoding(drawing) is None for drawing in drawings]
+        waiting = [n for n, encoded in enumerate(fine) if encoded]
+        sizes = [(examined[n].facts.width, examined[n].facts.height) for n in waiting]
+        answers = isolated.map(
+            [drawings[n]["bytes"].as_py() for n in waiting],
+            [{"max_pixels": min(self.config.max_pixels, max_drawing_pixels(*size))} for size in sizes],
+        )
+        for n, answer in zip(waiting, answers, strict=True):
+            fine[n] = not isinstance(answer, DecodeError)
+        return fine
 
     def _before_decoding(self, image: pa.StructScalar) -> DecodeError | None:
         data = image["bytes"] if image.is_valid else None
@@ -93,7 +113,7 @@ def _rejection(batch: pa.RecordBatch, row: int, reason: Reason, detail: str, sco
     return Rejection(batch["sample_id"][row].as_py(), reason, detail, score, batch["source_uri"][row].as_py())
 
 
-def _rows(batch: pa.RecordBatch, kept: list[int], examined: list[Examined]) -> pa.Table:
+def _rows(batch: pa.RecordBatch, kept: list[int], examined: list[Examined], drawings_ok: list[bool]) -> pa.Table:
     columns = {field.name: batch[field.name].take(pa.array(kept, pa.int64())) for field in SAMPLE_FIELDS}
     facts = [one.facts for one in examined]
     measured = {
@@ -104,6 +124,7 @@ def _rows(batch: pa.RecordBatch, kept: list[int], examined: list[Examined]) -> p
         "encoded_bytes": [f.encoded_bytes for f in facts],
         "sha256": [f.sha256 for f in facts],
         "phash": np.array([one.phash for one in examined], np.uint64),
+        "conditioning_ok": drawings_ok,
     }
     arrays = {name: pa.array(values, INSPECTED_SCHEMA.field(name).type) for name, values in measured.items()}
     return pa.table({**columns, **arrays}, schema=INSPECTED_SCHEMA)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from threading import Thread
 from typing import IO, Any, Self
 
@@ -80,34 +81,41 @@ class Isolated:
     def __exit__(self, *_: object) -> None:
         self._replace(None)
 
-    def map(self, pictures: Sequence[bytes]) -> list[Any]:
-        """One answer for each picture: what the function returned, or a DecodeError (not raised)."""
+    def map(self, pictures: Sequence[bytes], options: Sequence[dict[str, Any]] | None = None) -> list[Any]:
+        """One answer for each picture: what the function returned, or a DecodeError (not raised).
+
+        Args:
+            pictures: encoded.
+            options: for each picture, what holds for it in place of the options of all.
+        """
+        own = options if options is not None else [{}] * len(pictures)
+        asked = [(json.dumps(o).encode(), picture) for o, picture in zip(own, pictures, strict=True)]
         answers: list[Any] = []
-        while len(answers) < len(pictures):
+        while len(answers) < len(asked):
             try:
-                self._ask(pictures[len(answers) :], answers)
+                self._ask(asked[len(answers) :], answers)
             except _NoAnswerError:
                 self._replace(_Child(self._task))
-                answers.append(self._alone(pictures[len(answers)]))
+                answers.append(self._alone(asked[len(answers)]))
         return answers
 
-    def _alone(self, picture: bytes) -> Any:
+    def _alone(self, asked: tuple[bytes, bytes]) -> Any:
         answers: list[Any] = []
         try:
-            self._ask([picture], answers)
+            self._ask([asked], answers)
         except _NoAnswerError as lost:
             self._replace(_Child(self._task))
             return DecodeError(lost.reason, lost.detail)
         return answers[0]
 
-    def _ask(self, pictures: Sequence[bytes], answers: list[Any]) -> None:
+    def _ask(self, asked: Sequence[tuple[bytes, bytes]], answers: list[Any]) -> None:
         child = self._child or _Child(self._task)
         self._child = child
         child.await_ready()
-        writer = Thread(target=child.send, args=(pictures,), daemon=True)
+        writer = Thread(target=child.send, args=(asked,), daemon=True)
         writer.start()
         try:
-            for _ in pictures:
+            for _ in asked:
                 answers.append(_understood(child.answer(self._timeout_s)))  # noqa: PERF401 - kept when one fails
         except BaseException:
             child.end()
@@ -165,12 +173,12 @@ class _Child:
             self.end()
             raise IsolationError(f"The process that decodes pictures does not start ({lost}).\n{said}") from lost
 
-    def send(self, pictures: Sequence[bytes]) -> None:
-        """Write pictures until done or until the child is gone."""
+    def send(self, asked: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write pairs of options and picture until done or until the child is gone."""
         stdin = self._process.stdin
         with suppress(OSError, ValueError):
-            for picture in pictures:
-                for part in (len(picture).to_bytes(8, "big"), picture):
+            for message in chain.from_iterable(asked):
+                for part in (len(message).to_bytes(8, "big"), message):
                     view = memoryview(part)
                     while view and stdin is not None:
                         view = view[stdin.write(view) :]

@@ -184,7 +184,7 @@ def _frame(rng: np.random.Generator, bodies: list[Body], size: int, *, close_up:
         centre = centre + (high - low) * np.array([0.3 * float(rng.random()) - 0.15, -0.2 * float(rng.random())])
     nudge = [(float(rng.random()) - 0.5) * 0.06 * size for _ in range(2)]
     x, y = (size / 2 + nudge[k] - focal * float(centre[k]) for k in range(2))
-    return replace(camera, focal=focal, centre=(x, y))
+    return replace(camera, focal=round(focal * 64) / 64, centre=(x, y))
 
 
 def _capsules(body: Body, camera: _Camera, person: int, wood: int) -> Iterator[Capsule]:

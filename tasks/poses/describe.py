@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
-from tasks.images.decode import DecodeError, decode_rgb
+from tasks.images.decode import DecodeError, decode_rgb, decoder_build
 from tasks.poses.captions import cloth_words, gender, scene, speaks_of_sport
 from tasks.poses.difficulty import difficulty
 from tasks.poses.normalise import normalise
@@ -47,6 +48,9 @@ class Describe(Stage):
     @property
     def schema(self) -> pa.Schema:
         return TEMPLATE_SCHEMA
+
+    def execution(self) -> dict[str, str]:
+        return {**decoder_build(), "opencv": cv2.__version__}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
         for batch in batches:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.body.drawing import draw_openpose, draw_skeleton_on
-from tasks.images.decode import DecodeError, decode_rgb
+from tasks.images.decode import DecodeError, decode_rgb, decoder_build
 from tasks.images.sheet import encode_jpeg, encode_png, thumbnail
 from tasks.poses.rows import person
 from tasks.schema.ids import template_id
@@ -55,6 +56,9 @@ class Preview(Stage):
     @property
     def schema(self) -> pa.Schema:
         return PREVIEW_SCHEMA
+
+    def execution(self) -> dict[str, str]:
+        return {**decoder_build(), "opencv": cv2.__version__}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
         for batch in batches:

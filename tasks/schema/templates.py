@@ -32,9 +32,11 @@ INSPECTED_SCHEMA = shard_schema(
     pa.field("encoded_bytes", pa.int64(), nullable=False),
     pa.field("sha256", pa.string(), nullable=False),
     pa.field("phash", pa.uint64(), nullable=False),
+    pa.field("conditioning_ok", pa.bool_(), nullable=False),
 )
 """Photos that decode. Size in pixels after the EXIF orientation (1 to 8, 1: none) was applied; `format` is Pillow's
-name ("JPEG"), `sha256` is of the encoded bytes, `phash` the 64-bit perceptual hash of the upright picture."""
+name ("JPEG"), `sha256` is of the encoded bytes, `phash` the 64-bit perceptual hash of the upright picture.
+`conditioning_ok`: there is a drawing, it decodes, and it is not far larger than the photo."""
 
 _XY, _CONFIDENCE = keypoint_fields(len(OPENPOSE_18))
 

@@ -38,6 +38,7 @@ def batches(paths: list[Path], rows: int) -> list[pa.RecordBatch]:
                 "encoded_bytes": facts.encoded_bytes,
                 "sha256": facts.sha256,
                 "phash": 0,
+                "conditioning_ok": False,
                 "image": {"bytes": path.read_bytes(), "path": path.name},
             }
         )

@@ -5,6 +5,7 @@ import pickle
 from collections import Counter
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,9 +13,9 @@ from PIL import Image
 
 from tasks.body import keypoints as module
 from tasks.body.drawing import draw_openpose
-from tasks.body.keypoints import FindKeypoints, Found, KeypointsConfig, NotFound, found_by_model
+from tasks.body.keypoints import FindKeypoints, Found, KeypointsConfig, NotFound, found_by_model, found_in_drawing
 from tasks.body.pose_model import PersonDetections
-from tasks.images.decode import decode_rgb
+from tasks.images.decode import decode_rgb, decoder_build
 from tasks.models.cards import YOLOV8N_POSE_DEQUANTISED
 from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
@@ -72,6 +73,7 @@ def a_row(sample_id: str, image: bytes | None = GREY, conditioning: bytes | None
         "encoded_bytes": len(image or b""),
         "sha256": "0" * 64,
         "phash": 0,
+        "conditioning_ok": conditioning not in (None, b"", b"not a picture", b"no picture"),
         "image": {"bytes": image, "path": None},
         "conditioning": None if conditioning is None else {"bytes": conditioning, "path": None},
         "source": "test",
@@ -158,6 +160,38 @@ def test_the_photo_is_not_even_decoded_where_the_drawing_reads(drawings_only):
     assert len(kept) == 1
 
 
+def test_a_drawing_that_is_not_fit_is_never_decoded(drawings_only, monkeypatch):
+    monkeypatch.setattr(module, "decode_rgb", lambda *_: pytest.fail("decoded"))
+    rows = [a_row("a", conditioning=drawing(skeleton())) | {"conditioning_ok": False}]
+    kept, rejected = run(drawings_only, *rows)
+    assert not kept
+    assert rejected["a"].reason is Reason.DRAWING_UNREADABLE
+    assert "far larger than its photo" in rejected["a"].detail
+
+
+def test_a_drawing_far_larger_than_its_photo_is_refused_before_it_is_decoded():
+    bomb = png(np.zeros((4000, 4001, 3), np.uint8))
+    refused = found_in_drawing(bomb, 512, 512, 8)
+    assert isinstance(refused, NotFound)
+    assert "claims 4001 x 4000 pixels, more than 16000000" in refused.detail
+    assert "no skeleton" in found_in_drawing(bomb, 2001, 2001, 8).detail
+
+
+def test_chunks_count_the_drawings_too(monkeypatch):
+    columns = ("width", "height", "conditioning", "conditioning_ok")
+    fit = {name: a_row("a", conditioning=drawing(skeleton()))[name] for name in columns}
+    schema = pa.schema([*INSPECTED_SCHEMA, PHOTO_SCHEMA.field("conditioning")])
+
+    def chunks(**changes):
+        batch = pa.RecordBatch.from_pylist([fit | changes] * 6, pa.schema([schema.field(name) for name in columns]))
+        return [len(chunk) for chunk in module._chunks([batch])]
+
+    monkeypatch.setattr(module, "CHUNK_PIXELS", 4 * 512 * 512)
+    assert chunks() == [2, 2, 2]
+    assert chunks(conditioning_ok=False) == [4, 2]
+    assert chunks(conditioning={"bytes": b"BM whose header we do not read", "path": None}) == [1] * 6
+
+
 def test_chunks_do_not_change_the_rows(drawings_only, monkeypatch):
     rows = [a_row(f"{i}", conditioning=drawing(skeleton(dx=i)) if i % 3 else None) for i in range(7)]
     whole = run(drawings_only, *rows)
@@ -208,7 +242,7 @@ def test_the_key_knows_the_model_without_its_file(tmp_path):
 
 def test_without_a_model_the_key_names_none(drawings_only):
     assert drawings_only.models() == {}
-    assert set(drawings_only.execution()) == {"pillow"}
+    assert drawings_only.execution() == {**decoder_build(), "opencv": cv2.__version__}
 
 
 def test_the_key_depends_on_what_decides_and_on_nothing_else(tmp_path):
@@ -307,11 +341,12 @@ def test_the_model_helps_where_a_drawing_does_not_read(with_model, real_data):
             "black": png(np.zeros((64, 64, 3), np.uint8)),
             "few": drawing(skeleton(missing=tuple(range(7, 18)))),
             "bytes": b"no picture",
+            "large": png(np.zeros((4000, 4001, 3), np.uint8)),
         }.items()
     ]
     kept, rejected = run(with_model, *rows)
     assert not rejected
-    assert [row["keypoints_from"] for row in kept] == ["drawing"] + [YOLOV8N_POSE_DEQUANTISED.name] * 3
+    assert [row["keypoints_from"] for row in kept] == ["drawing"] + [YOLOV8N_POSE_DEQUANTISED.name] * 4
 
 
 @pytest.mark.real

@@ -17,6 +17,8 @@ from tests.shards.faulty_files import CountingFiles, KilledFiles
 
 TOP = Path(__file__).parents[2]
 IDS = ["fashion/1", "../../evil", "life style/ü"]
+URI = "made://preview"
+WANTED = dict.fromkeys(IDS, URI)
 
 
 def test_template_ids_are_stable() -> None:
@@ -28,7 +30,7 @@ def test_template_ids_are_stable() -> None:
 def test_previews_lie_under_their_template_id_and_are_left_alone(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     shard = write_previews(tmp_path / "previews.parquet", [*IDS, "not/selected"])
-    paths = publish_previews(store, [shard], IDS)
+    paths = publish_previews(store, [shard], WANTED)
     assert paths == {i: f"pose_templates/{template_id(i)}.jpg" for i in IDS}
     public = store.root / "public"
     files = sorted(p for p in (tmp_path / "store").rglob("*") if p.is_file())
@@ -39,7 +41,7 @@ def test_previews_lie_under_their_template_id_and_are_left_alone(tmp_path: Path)
     assert (public / f"pose_templates/{name}_thumbnail.jpg").read_bytes() == picture(1, size=(12, 16))
     times = [p.stat().st_mtime_ns for p in files]
     (public / paths[IDS[0]]).write_bytes(picture(5))
-    assert publish_previews(store, [shard], set(IDS)) == paths
+    assert publish_previews(store, [shard], WANTED) == paths
     changed = [p.name for p, t in zip(files, times, strict=True) if p.stat().st_mtime_ns != t]
     assert changed == [f"{template_id(IDS[0])}.jpg"]
     assert (public / paths[IDS[0]]).read_bytes() == picture(0)
@@ -47,9 +49,9 @@ def test_previews_lie_under_their_template_id_and_are_left_alone(tmp_path: Path)
 
 def test_nothing_to_publish_and_nothing_found(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    assert publish_previews(store, [], []) == {}
+    assert publish_previews(store, [], {}) == {}
     with pytest.raises(StoreError, match="have no picture"):
-        publish_previews(store, [write_previews(tmp_path / "previews.parquet", IDS)], ["other"])
+        publish_previews(store, [write_previews(tmp_path / "previews.parquet", IDS)], {"other": URI})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def kill_everywhere(top: str, templates: int) -> None:
 
     A reader finds a file as it was or as it will be; the next run ends as an undisturbed one.
     """
-    wanted = {f"fashion/{i}": "made://preview" for i in range(templates)}
+    wanted = {f"fashion/{i}": URI for i in range(templates)}
     some = dict(list(wanted.items())[templates // 2 :])
     older = write_previews(Path(top) / "older.parquet", ["another", *wanted])
     shard = write_previews(Path(top) / "previews.parquet", list(wanted))

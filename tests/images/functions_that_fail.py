@@ -4,8 +4,10 @@ import os
 import re
 import signal
 import time
+from typing import Any
 
 from tasks.images.decode import DecodeError
+from tasks.images.examine import examine
 from tasks.schema.rejections import Reason
 
 _seen = 0
@@ -29,6 +31,19 @@ def act(data: bytes) -> dict[str, int]:
         case b"P":
             os.write(1, b"a library talks\n")
     return {"size": len(data), "pid": os.getpid()}
+
+
+def examine_or_die(data: bytes, max_pixels: int) -> dict[str, Any]:
+    """Dies or hangs on pictures that say so at their end, as native decoders do."""
+    if data.endswith(b"die"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.endswith(b"hang"):
+        time.sleep(3600)
+    return examine(data, max_pixels)
+
+
+def repeat(data: bytes, times: int, end: str = "") -> str:
+    return data.decode() * times + end
 
 
 def dies_of_the_third(data: bytes) -> int:

@@ -1,9 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.images import inspect
+from tasks.images.examine import max_drawing_pixels
 from tasks.images.hashing import phash
 from tasks.images.inspect import Inspect, InspectConfig
 from tasks.images.sheet import encode_jpeg, encode_png
@@ -26,6 +29,15 @@ def photos(*images: dict | None) -> pa.RecordBatch:
         for i, image in enumerate(images)
     ]
     return pa.RecordBatch.from_pylist(rows, schema=PHOTO_SCHEMA)
+
+
+def with_drawings(image: bytes, *drawings: bytes | None) -> pa.RecordBatch:
+    """One photo, beside each of the drawings; None: no drawing."""
+    rows = photos(*({"bytes": image, "path": None} for _ in drawings)).to_pylist()
+    cells = [None if drawing is None else {"bytes": drawing, "path": None} for drawing in drawings]
+    return pa.RecordBatch.from_pylist(
+        [row | {"conditioning": cell} for row, cell in zip(rows, cells, strict=True)], schema=PHOTO_SCHEMA
+    )
 
 
 def run(stage: Inspect, *batches: pa.RecordBatch) -> list[StageOutput]:
@@ -67,6 +79,48 @@ def test_every_row_is_kept_or_rejected_with_its_reason(photo) -> None:
     }
     small = next(r for r in output.rejected if r.reason is Reason.IMAGE_TOO_SMALL)
     assert (small.score, small.source_uri, small.detail) == (100, "file:///6", "480 x 100 pixels, wanted 256 a side")
+
+
+def test_a_drawing_is_fit_where_it_decodes_and_is_not_far_larger_than_its_photo(photo) -> None:
+    image = encode_jpeg(photo)
+    limit = encode_png(np.zeros((4000, 4000, 3), np.uint8))
+    beyond = encode_png(np.zeros((4000, 4001, 3), np.uint8))
+    batch = with_drawings(
+        image, encode_png(photo), None, b"", limit, image[:2000], b"<html>", beyond, encode_png(photo)
+    )
+    (output,) = run(Inspect(InspectConfig()), batch)
+    assert output.rejected == ()
+    assert output.kept["conditioning_ok"].to_pylist() == [True, False, False, True, False, False, False, True]
+    (strict,) = run(Inspect(InspectConfig(max_encoded_bytes=len(image), max_pixels=photo.size)), batch)
+    assert strict.kept["conditioning_ok"].to_pylist() == [False] * 8
+
+
+def test_a_larger_photo_may_have_a_larger_drawing() -> None:
+    assert max_drawing_pixels(512, 512) == 16_000_000
+    assert max_drawing_pixels(3000, 2000) == 24_000_000
+
+
+def test_a_drawing_of_which_the_decoder_dies_or_hangs_only_loses_itself(photo, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import functions_that_fail
+
+    monkeypatch.setattr(inspect, "examine", functions_that_fail.examine_or_die)
+    png = encode_png(photo)
+    batch = with_drawings(encode_jpeg(photo), png, png + b"die", png, png + b"hang", png)
+    (output,) = run(Inspect(InspectConfig(timeout_s=2)), batch)
+    assert output.rejected == ()
+    assert output.kept["conditioning_ok"].to_pylist() == [True, False, True, False, True]
+
+
+def test_drawings_beside_photos_that_are_left_out_do_not_matter(photo) -> None:
+    image, drawing = encode_jpeg(photo), encode_png(photo)
+    batch = with_drawings(image, None, drawing, drawing)
+    rows = batch.to_pylist()
+    rows[1]["image"] = None
+    (output,) = run(Inspect(InspectConfig()), pa.RecordBatch.from_pylist(rows, schema=PHOTO_SCHEMA))
+    assert output.kept["conditioning_ok"].to_pylist() == [False, True]
+    (bare,) = run(Inspect(InspectConfig()), batch.drop_columns(["conditioning"]))
+    assert bare.kept["conditioning_ok"].to_pylist() == [False] * 3
 
 
 def test_batches_do_not_matter(photo) -> None:

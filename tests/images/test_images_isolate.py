@@ -55,6 +55,16 @@ def test_what_crashes_and_hangs_is_named_and_the_rest_goes_on(act) -> None:
     assert answers[4].detail == "no answer within 0.7 s"
 
 
+def test_a_picture_may_have_options_of_its_own(act) -> None:
+    import functions_that_fail
+
+    with Isolated(functions_that_fail.repeat, {"times": 2}) as isolated:
+        assert isolated.map([b"a", b"b", b"c"], [{}, {"times": 3}, {"end": "."}]) == ["aa", "bbb", "cc."]
+        assert isolated.map([b"a"]) == ["aa"]
+        with pytest.raises(ValueError, match="longer"):
+            isolated.map([b"a", b"b"], [{}])
+
+
 def test_a_crash_that_a_picture_does_not_repeat_alone_is_not_its_fault(act) -> None:
     import functions_that_fail
 

@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from tasks.images.decode import decoder_build
 from tasks.poses.describe import Describe, DescribeConfig, describe
 from tasks.schema.templates import INSPECTED_SCHEMA, KEYPOINTS_SCHEMA, PHOTO_SCHEMA, TEMPLATE_SCHEMA
 from tasks.shards.derive import Derivation, realise
@@ -22,6 +24,7 @@ def photo_row(sample_id: str, **columns: Any) -> dict[str, Any]:
         "format": "JPEG",
         "exif_orientation": 1,
         "encoded_bytes": 1,
+        "conditioning_ok": False,
         "pose": None,
     }
     return described_row(sample_id) | usual | columns
@@ -101,6 +104,10 @@ def test_one_broken_photo_does_not_take_the_others_with_it(tmp_path: Path) -> No
     table, record = describe_all(rows, Store(tmp_path))
     assert table["sample_id"].to_pylist() == ["a", "c"]
     assert sum(record.rejected.values()) == 1
+
+
+def test_the_key_knows_the_builds_that_read_pixels() -> None:
+    assert Describe(DescribeConfig()).execution() == {**decoder_build(), "opencv": cv2.__version__}
 
 
 def test_an_empty_shard_keeps_the_schema(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from tasks.body.drawing import PALETTE
-from tasks.images.decode import decode, decode_rgb
+from tasks.images.decode import decode, decode_rgb, decoder_build
 from tasks.poses.preview import Preview, PreviewConfig, render
 from tasks.schema.ids import template_id
 from tasks.schema.templates import PHOTO_SCHEMA, PREVIEW_SCHEMA, TEMPLATE_SCHEMA
@@ -24,6 +25,10 @@ def photo_row(sample_id: str, width: int = 400, height: int = 512, scale: float 
         "keypoints_xy": [scale * v for v in row["keypoints_xy"]],
         "person_xyxy": [scale * v for v in row["person_xyxy"]],
     }
+
+
+def test_the_key_knows_the_builds_that_read_and_draw_pixels() -> None:
+    assert Preview(PreviewConfig()).execution() == {**decoder_build(), "opencv": cv2.__version__}
 
 
 def test_three_pictures_named_after_the_template(tmp_path: Path) -> None:

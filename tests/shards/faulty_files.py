@@ -79,7 +79,7 @@ class ForgetfulFiles(CountingFiles):
     def __init__(self, at: int, seed: int) -> None:
         super().__init__()
         self._at, self._random = at, np.random.default_rng((at, seed))
-        self._unsynced: dict[int, Path] = {}
+        self._unsynced: set[Path] = set()
         self._names: list[tuple[Path, Path | None, bytes | None]] = []
 
     def _before(self, operation: str) -> None:
@@ -90,7 +90,7 @@ class ForgetfulFiles(CountingFiles):
             raise PowerLossError
 
     def _lose(self) -> None:
-        for path in self._unsynced.values():
+        for path in self._unsynced:
             for name in {path, *(new for new, old, _ in self._names if old == path)}:
                 if name.exists():
                     name.write_bytes(b"\0" * (name.stat().st_size // 2))
@@ -107,13 +107,13 @@ class ForgetfulFiles(CountingFiles):
 
     def create(self, path: Path) -> IO[bytes]:
         stream = super().create(path)
-        self._unsynced[stream.fileno()] = path
+        self._unsynced.add(path)
         self._names.append((path, None, None))
         return stream
 
     def sync(self, stream: IO[bytes]) -> None:
         super().sync(stream)
-        self._unsynced.pop(stream.fileno(), None)
+        self._unsynced.discard(Path(stream.name))
 
     def sync_folder(self, folder: Path) -> None:
         super().sync_folder(folder)

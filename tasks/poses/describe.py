@@ -9,17 +9,16 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from tasks.images.decode import DecodeError, decode_rgb, decoder_build
+from tasks.images.decode import decode_rgb, decoder_build
 from tasks.poses.captions import cloth_words, gender, scene, speaks_of_sport
 from tasks.poses.difficulty import difficulty
 from tasks.poses.normalise import normalise
 from tasks.poses.placement import placement
 from tasks.poses.pose_class import pose_class
 from tasks.poses.quality import quality
-from tasks.poses.rows import joints
+from tasks.poses.rows import each_photo, joints
 from tasks.poses.tags import tags
 from tasks.schema.records import Frozen
-from tasks.schema.rejections import Rejection
 from tasks.schema.templates import TEMPLATE_SCHEMA
 from tasks.shards.stage import Side, Stage, StageOutput
 
@@ -53,16 +52,7 @@ class Describe(Stage):
         return {**decoder_build(), "opencv": cv2.__version__}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        for batch in batches:
-            rows, rejected = [], []
-            for row in batch.to_pylist():
-                try:
-                    rows.append(describe(row, self.config))
-                except DecodeError as error:
-                    rejected.append(
-                        Rejection(row["sample_id"], error.reason, error.detail, source_uri=row["source_uri"])
-                    )
-            yield StageOutput(pa.RecordBatch.from_pylist(rows, schema=TEMPLATE_SCHEMA), tuple(rejected))
+        return each_photo(batches, lambda row: describe(row, self.config), TEMPLATE_SCHEMA)
 
 
 def describe(row: dict[str, Any], config: DescribeConfig) -> dict[str, Any]:

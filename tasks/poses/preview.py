@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.body.drawing import draw_openpose, draw_skeleton_on
-from tasks.images.decode import DecodeError, decode_rgb, decoder_build
+from tasks.images.decode import decode_rgb, decoder_build
 from tasks.images.sheet import encode_jpeg, encode_png, thumbnail
-from tasks.poses.rows import person
+from tasks.poses.rows import each_photo, person
 from tasks.schema.ids import template_id
 from tasks.schema.records import Frozen
-from tasks.schema.rejections import Rejection
 from tasks.schema.templates import PREVIEW_SCHEMA
 from tasks.shards.stage import Side, Stage, StageOutput
 
@@ -61,16 +60,7 @@ class Preview(Stage):
         return {**decoder_build(), "opencv": cv2.__version__}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        for batch in batches:
-            rows, rejected = [], []
-            for row in batch.to_pylist():
-                try:
-                    rows.append(render(row, self.config))
-                except DecodeError as error:
-                    rejected.append(
-                        Rejection(row["sample_id"], error.reason, error.detail, source_uri=row["source_uri"])
-                    )
-            yield StageOutput(pa.RecordBatch.from_pylist(rows, schema=PREVIEW_SCHEMA), tuple(rejected))
+        return each_photo(batches, lambda row: render(row, self.config), PREVIEW_SCHEMA)
 
 
 def render(row: dict[str, Any], config: PreviewConfig) -> dict[str, Any]:

@@ -72,8 +72,9 @@ class PowerLossError(BaseException):
 class ForgetfulFiles(CountingFiles):
     """Power loss at write point `at`: what was not synced is lost, wholly or in part, as a disk may.
 
-    File contents that were never synced become garbage of half the length; names made in a folder since its last sync
-    are undone, newest first, as many as a seeded draw says (0 to all). Nothing is written any more after that.
+    Of the files that were never synced, every other one becomes garbage of half the length; names made in a folder
+    since its last sync are undone, newest first, as many as a seeded draw says (0 to all). Nothing is written any more
+    after that.
     """
 
     def __init__(self, at: int, seed: int) -> None:
@@ -90,7 +91,9 @@ class ForgetfulFiles(CountingFiles):
             raise PowerLossError
 
     def _lose(self) -> None:
-        for path in self._unsynced:
+        for path in sorted(self._unsynced):
+            if self._random.random() < 0.5:
+                continue
             for name in {path, *(new for new, old, _ in self._names if old == path)}:
                 if name.exists():
                     name.write_bytes(b"\0" * (name.stat().st_size // 2))

@@ -222,7 +222,7 @@ def read_config(path: Path) -> Any:
         text = path.read_text()
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         return _filled_in(yaml.safe_load(text), path)  # JSON is YAML

@@ -7,7 +7,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from tasks.schema.records import Frozen
 
-Family = Literal["ultralytics-pose"]
+Family = Literal[
+    "ultralytics-pose", "onnx-pose", "retinaface", "onnx-recognition", "timm-recognition", "kprpe-recognition"
+]
 """Which wrapper loads a file."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

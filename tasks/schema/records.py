@@ -31,7 +31,9 @@ class ShardRecord(Frozen):
 
     `rows_in` counts the rows of the primary inputs (for a source: the rows it offered). `rows_kept` counts those of
     them that live on, themselves or (fan-out) in a child; `rejected` the others by reason, so that always
-    `rows_in == rows_kept + sum(rejected.values())`. `children_rejected` counts rejected children of kept rows.
+    `rows_in == rows_kept + sum(rejected.values())`. `children_rejected` counts rejected children of kept rows. `sides`
+    are the side inputs and then the whole ones. `facts` is what the stage measured on its way. `erased`: the data file
+    was removed on purpose; what was made of it counts on.
     """
 
     stage: str
@@ -46,8 +48,10 @@ class ShardRecord(Frozen):
     rows_kept: int
     rejected: dict[str, int]
     children_rejected: dict[str, int] = Field(default_factory=dict)
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
     data: DataFile
     rejects: DataFile | None
+    erased: bool = False
 
     @property
     def ref(self) -> InputRef:

@@ -30,13 +30,45 @@ class Reason(StrEnum):
     TOO_FEW_JOINTS = "too_few_joints"
     VIDEO_UNREADABLE = "video_unreadable"
     VIDEO_BOMB = "video_bomb"
+    URL_MALFORMED = "url_malformed"
+    ADDRESS_REFUSED = "address_refused"
+    REDIRECT_REFUSED = "redirect_refused"
+    OPTED_OUT = "opted_out"
+    HTTP_GONE = "http_gone"
+    HTTP_REFUSED = "http_refused"
+    HTTP_RATE_LIMITED = "http_rate_limited"
+    HTTP_SERVER_ERROR = "http_server_error"
+    DNS_FAILED = "dns_failed"
+    TLS_FAILED = "tls_failed"
+    CONNECTION_FAILED = "connection_failed"
+    RESPONSE_TIMED_OUT = "response_timed_out"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    RESPONSE_TRUNCATED = "response_truncated"
+    RESPONSE_NO_IMAGE = "response_no_image"
+    PERSON_SCORE_LOW = "person_score_low"
+    HEAD_NOT_VISIBLE = "head_not_visible"
+    FACE_NOT_FOUND = "face_not_found"
+    FACE_SCORE_LOW = "face_score_low"
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_BLURRED = "face_blurred"
+    FACE_TURNED_AWAY = "face_turned_away"
+    FACE_FAINT = "face_faint"
+    FACE_CLAIMED_TWICE = "face_claimed_twice"
+    EMBEDDING_NOT_FINITE = "embedding_not_finite"
+    NO_MATCH = "no_match"
+    NOT_LARGEST_CLUSTER = "not_largest_cluster"
+    IDENTITY_AMBIGUOUS = "identity_ambiguous"
+    VALIDATION_OVERLAP = "validation_overlap"
+    TOO_FEW_IMAGES = "too_few_images"
+    REVIEWED_OUT = "reviewed_out"
 
 
 @dataclass(frozen=True)
 class Rejection:
     """One sample that a stage left out.
 
-    `detail` is one sentence for a person; `score` is the measured value that decided, where there was one.
+    `detail` is one sentence for a person; `score` is the measured value that decided, where there was one; `evidence`
+    is a JSON object of what else was seen, where that matters later (what a server said, which rule, whom it is like).
     """
 
     sample_id: str
@@ -44,6 +76,7 @@ class Rejection:
     detail: str
     score: float | None = None
     source_uri: str = ""
+    evidence: str | None = None
 
 
 REJECT_SCHEMA = pa.schema(
@@ -54,6 +87,7 @@ REJECT_SCHEMA = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("score", pa.float64()),
         pa.field("source_uri", pa.string(), nullable=False),
+        pa.field("evidence", pa.string()),
     ]
 )
 
@@ -68,6 +102,7 @@ def rejection_table(stage: str, rejections: Sequence[Rejection]) -> pa.Table:
             "detail": r.detail,
             "score": r.score,
             "source_uri": r.source_uri,
+            "evidence": r.evidence,
         }
         for r in rejections
     ]

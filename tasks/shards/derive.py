@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import IO, Self
 
 import pyarrow as pa
+from pydantic import JsonValue
 
 from tasks.schema.errors import StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.schema.rejections import REJECT_SCHEMA, Rejection, rejection_table
 from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
-from tasks.shards.stage import Stage, StageOutput, stage_key
+from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
 from tasks.shards.store import Store
 
 REPAIRS = 8
@@ -37,12 +38,14 @@ class DamagedInputError(Exception):
 class Derivation:
     """A shard to be: a stage over further derivations. Equal derivations give the same shard on every machine.
 
-    `inputs` are the primary inputs, whose rows the stage accounts for; `sides` match `stage.sides` one to one.
+    `inputs` are the primary inputs, whose rows the stage accounts for; `sides` match `stage.sides` one to one; `whole`
+    are given to the stage to read by itself.
     """
 
     stage: Stage
     inputs: tuple["Derivation", ...] = ()
     sides: tuple["Derivation", ...] = ()
+    whole: tuple["Derivation", ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sides) != len(self.stage.sides):
@@ -61,9 +64,13 @@ class Outcome:
         return not self.ran
 
 
-def realise(derivation: Derivation, store: Store) -> Outcome:
+def realise(derivation: Derivation, store: Store, *, erased_counts: bool = False) -> Outcome:
     """Find or make a derivation's shard; damaged or missing outputs on the way are made again.
 
+    Outputs on the way that were erased on purpose count; they are made again only where something has to read them.
+
+    Args:
+        erased_counts: the shard itself is not wanted, only that it was made.
     Raises:
         StoreError: the store cannot be written, or gives back other bytes than were written again and again.
         AccountingError: a stage did not account for its rows.
@@ -71,7 +78,7 @@ def realise(derivation: Derivation, store: Store) -> Outcome:
     ran: list[str] = []
     for _ in range(REPAIRS):
         try:
-            record = _realise(derivation, store, ran, {})
+            record = _realise(derivation, store, ran, {}, readable=not erased_counts)
         except DamagedInputError as damage:
             store.drop(damage.ref.stage, damage.ref.key)
         else:
@@ -95,19 +102,32 @@ def _untrusted(store: Store) -> StoreError:
     return StoreError(f"The store at {store.root} gives back other bytes than were written: check its disk.")
 
 
-def _realise(derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord]) -> ShardRecord:
-    if id(derivation) in known:
-        return known[id(derivation)]
-    inputs = tuple(_realise(d, store, ran, known) for d in derivation.inputs)
-    sides = tuple(_realise(d, store, ran, known) for d in derivation.sides)
+def _realise(
+    derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord], *, readable: bool
+) -> ShardRecord:
+    """The record of a derivation; `readable`: its data must be there, not only have been there."""
+    found = known.get(id(derivation))
+    if found is not None and not (readable and found.erased):
+        return found
     stage = derivation.stage
+    inputs, sides = _below(derivation, store, ran, known, readable=False)
     key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
-    record = store.find(stage.name, key)
+    record = store.find(stage.name, key) or (None if readable else store.find_erased(stage.name, key))
     if record is None:
+        inputs, sides = _below(derivation, store, ran, known, readable=True)
         record = run_stage(stage, inputs, sides, store)
         ran.append(stage.name)
     known[id(derivation)] = record
     return record
+
+
+def _below(
+    derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord], *, readable: bool
+) -> tuple[tuple[ShardRecord, ...], tuple[ShardRecord, ...]]:
+    """The records of the primary inputs, and those of the side and whole inputs."""
+    inputs = tuple(_realise(d, store, ran, known, readable=readable) for d in derivation.inputs)
+    sides = tuple(_realise(d, store, ran, known, readable=readable) for d in (*derivation.sides, *derivation.whole))
+    return inputs, sides
 
 
 def run_stage(
@@ -115,7 +135,8 @@ def run_stage(
 ) -> ShardRecord:
     """Run a stage over committed shards and commit its output.
 
-    The inputs are hashed while they are read; nothing is committed unless every digest holds.
+    `sides` beyond those that the stage looks rows up in are its whole inputs. The inputs are hashed while they are
+    read; nothing is committed unless every digest holds.
 
     Raises:
         DamagedInputError: an input's bytes are not those its record promises.
@@ -131,8 +152,10 @@ def run_stage(
         stream = stack.enter_context(store.files.create(data_tmp))
         ledger = _Ledger(stage)
         writer = stack.enter_context(ShardWriter(stream, stage.schema))
-        batches = _input_batches(stage, inputs, sides, store)
-        for output in stage.process(ledger.watch(batches)):
+        looked_up, given = sides[: len(stage.sides)], sides[len(stage.sides) :]
+        batches = _input_batches(stage, inputs, looked_up, store)
+        whole = tuple(Whole(store.data_path(record)) for record in given)
+        for output in stage.process_with(ledger.watch(batches), whole):
             ledger.book(output)
             writer.write(output.kept)
         ledger.balance(expected=sum(r.data.rows for r in inputs) if inputs else None)
@@ -160,6 +183,7 @@ def run_stage(
                 rows_kept=ledger.rows_kept,
                 rejected=ledger.rejected,
                 children_rejected=ledger.children_rejected,
+                facts=ledger.facts,
                 data=data,
                 rejects=rejects,
             ),
@@ -213,6 +237,7 @@ class _Ledger:
 
     stage: Stage
     rejections: list[Rejection] = field(default_factory=list)
+    facts: dict[str, JsonValue] = field(default_factory=dict)
     _offered: Counter[str] = field(default_factory=Counter)
     _kept: set[str] = field(default_factory=set)
     _parents: set[str] = field(default_factory=set)
@@ -232,6 +257,9 @@ class _Ledger:
         if self.stage.fan_out:
             self._parents.update(output.kept["parent_id"].to_pylist())
         self.rejections.extend(output.rejected)
+        if not self.facts.keys().isdisjoint(output.facts):
+            raise AccountingError(f"{self.stage.name} gave a fact twice: {sorted(self.facts.keys() & output.facts)}")
+        self.facts.update(output.facts)
 
     @property
     def _survivors(self) -> set[str]:

@@ -14,7 +14,7 @@ from json import dumps, loads
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from tasks.schema.errors import ConfigError, StoreError
 from tasks.schema.records import DataFile, Frozen, InputRef, ShardRecord
@@ -30,13 +30,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BuildShard(Frozen):
-    """One committed stage output of a build."""
+    """One committed stage output of a build; `facts` is what the stage measured on its way."""
 
     stage: str
     version: int
     key: str
     data: DataFile
     rejects: DataFile | None
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class BuildModel(Frozen):
@@ -95,7 +96,8 @@ def build_manifest(
         params=dict(params),
         outputs={name: tuple(r.ref for r in finals) for name, finals in sorted(outputs.items())},
         shards=tuple(
-            BuildShard(stage=r.stage, version=r.version, key=r.key, data=r.data, rejects=r.rejects) for r in records
+            BuildShard(stage=r.stage, version=r.version, key=r.key, data=r.data, rejects=r.rejects, facts=r.facts)
+            for r in records
         ),
         models=tuple(
             BuildModel(name=name, sha256=digest, licence=licences.get(name, "unknown"))
@@ -210,7 +212,7 @@ def _walk(store: Store, finals: list[ShardRecord]) -> list[StageRun]:
 
 
 def _record(store: Store, ref: InputRef) -> ShardRecord:
-    record = store.find(ref.stage, ref.key)
+    record = store.find(ref.stage, ref.key) or store.find_erased(ref.stage, ref.key)
     if record is None or record.ref != ref:
         raise StoreError(f"The store at {store.root} lost {ref.stage}/{ref.key}: run the flow again, it is made anew.")
     return record

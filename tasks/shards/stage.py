@@ -1,25 +1,32 @@
 """What a stage is: one named, versioned step that turns shards into a shard and its rejects."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from json import dumps
+from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Rejection
+from tasks.shards.parquet import read_batches
 
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What a stage made of some rows: those it keeps (any columns of its schema, in order) and those it leaves out."""
+    """What a stage made of some rows: those it keeps (any columns of its schema, in order) and those it leaves out.
+
+    `facts` is what it measured on its way (thresholds, counts), for the record and the manifest; each name once.
+    """
 
     kept: pa.RecordBatch | pa.Table
     rejected: tuple[Rejection, ...] = ()
+    facts: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,25 @@ class Side:
 
     columns: tuple[str, ...]
     on: str = "sample_id"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A further input that a stage reads by itself, as often as it likes: its rows need not match the primary ones."""
+
+    path: Path
+
+    @property
+    def rows(self) -> int:
+        return int(pq.read_metadata(self.path).num_rows)
+
+    def batches(self, columns: tuple[str, ...] | None = None, batch_rows: int = 4096) -> Iterator[pa.RecordBatch]:
+        """Its rows in order, in bounded memory."""
+        return read_batches(self.path, batch_rows, columns)
+
+    def table(self, columns: tuple[str, ...] | None = None) -> pa.Table:
+        """All of its rows."""
+        return pq.read_table(self.path, columns=list(columns) if columns else None)
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,16 @@ class Stage(ABC):
         A source stage (no inputs) gets no batches and says what it offers.
         """
 
+    def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
+        """As `process`, with the whole inputs of the derivation at hand; overridden by stages that take any.
+
+        Raises:
+            TypeError: there are whole inputs, and the stage takes none.
+        """
+        if whole:
+            raise TypeError(f"{self.name} takes no whole inputs, got {len(whole)}")
+        return self.process(batches)
+
     def models(self) -> dict[str, str]:
         """Name -> sha256 of every model whose weights decide the output."""
         return {}
@@ -82,7 +118,7 @@ def stage_key(stage: Stage, inputs: tuple[str, ...], sides: tuple[str, ...]) -> 
 
     Args:
         inputs: content digests of the primary inputs, in order.
-        sides: content digests of the side inputs, in order.
+        sides: content digests of the side inputs, then of the whole ones, in order.
     """
     decides = {
         "stage": stage.name,

@@ -56,11 +56,30 @@ class Store:
     def find(self, stage: str, key: str) -> ShardRecord | None:
         """The committed output of a key, if its record reads and its files are there in full size."""
         record = self.read_record(stage, key)
-        if record is None:
+        if record is None or record.erased:
             return None
         folder = f"{self.root}/shards/{stage}/{key}"
         whole = all(_has_size(f"{folder}/{f.name}", f.size) for f in (record.data, record.rejects) if f is not None)
         return record if whole else None
+
+    def find_erased(self, stage: str, key: str) -> ShardRecord | None:
+        """The record of an output that was made and then erased."""
+        record = self.read_record(stage, key)
+        return record if record is not None and record.erased else None
+
+    def erase(self, record: ShardRecord) -> None:
+        """Remove the rows of an output for good; that it was made, and what was made of it, counts on."""
+        if self.find(record.stage, record.key) != record:
+            return
+        erased = record.model_copy(update={"erased": True})
+        with disk_errors_explained(self.root):
+            written = temporary(self.tmp)
+            with self.files.create(written) as stream:
+                stream.write(erased.model_dump_json(indent=1).encode())
+                self.files.sync(stream)
+            self.files.replace(written, self.record_path(record.stage, record.key))
+            self.files.sync_folder(self.folder(record.stage, record.key))
+            self.files.remove(self.data_path(record))
 
     def read_record(self, stage: str, key: str) -> ShardRecord | None:
         """The record of a key as it is on disk, whatever its files; None if it is missing or does not read."""
@@ -111,7 +130,8 @@ class Store:
     def damaged(self, record: ShardRecord) -> list[str]:
         """Names of the record's files that are missing or do not have their digest; reads every byte."""
         folder = self.folder(record.stage, record.key)
-        return [f.name for f in (record.data, record.rejects) if f is not None and not _is_whole(folder / f.name, f)]
+        files = (None if record.erased else record.data, record.rejects)
+        return [f.name for f in files if f is not None and not _is_whole(folder / f.name, f)]
 
     def holds(self, ref: InputRef) -> bool:
         """Whether the bytes that `ref` names are there and whole; reads every byte."""

@@ -122,7 +122,7 @@ def _below(store: Store, path: Path) -> str:
 
 def _check(store: Store, record: ShardRecord) -> _Checked:
     folder = store.folder(record.stage, record.key)
-    files = [file for file in (record.data, record.rejects) if file is not None]
+    files = [file for file in (None if record.erased else record.data, record.rejects) if file is not None]
     problems: list[tuple[str, str]] = []
     wrong = unaccounted(record, _known_inputs(store, record))
     if wrong:

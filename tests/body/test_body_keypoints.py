@@ -16,7 +16,7 @@ from tasks.body.drawing import draw_openpose
 from tasks.body.keypoints import FindKeypoints, Found, KeypointsConfig, NotFound, found_by_model, found_in_drawing
 from tasks.body.pose_model import PersonDetections
 from tasks.images.decode import decode_rgb, decoder_build
-from tasks.models.cards import YOLOV8N_POSE_DEQUANTISED
+from tasks.models.body_cards import YOLOV8N_POSE_DEQUANTISED
 from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ConfigError, ModelError

@@ -16,8 +16,8 @@ from tasks.body.oks import matched, similarity
 from tasks.body.pose_model import PersonDetections, open_pose_model
 from tasks.body.yolo import YoloPose
 from tasks.images.decode import decode_rgb
+from tasks.models.body_cards import YOLOV8N_POSE_DEQUANTISED
 from tasks.models.card import ModelCard
-from tasks.models.cards import YOLOV8N_POSE_DEQUANTISED
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import ModelError, ShapeError
 from tasks.schema.keypoints import COCO_17, Keypoints

@@ -33,8 +33,13 @@ def outcome(derivation: Derivation, store: Store) -> dict[str, Any]:
     return {
         "version": record.version,
         "kept": [plain(row) for row in pq.read_table(store.data_path(record)).to_pylist()],
-        "rejected": [plain(row) for row in pq.read_table(rejects).to_pylist()] if rejects else [],
+        "rejected": [_rejected(row) for row in pq.read_table(rejects).to_pylist()] if rejects else [],
     }
+
+
+def _rejected(row: dict[str, Any]) -> Any:
+    evidence = row.pop("evidence")
+    return plain(row) | ({"evidence": plain(json.loads(evidence))} if evidence else {})
 
 
 def plain(value: Any, name: str = "") -> Any:

@@ -1,7 +1,7 @@
 """Derivations: what is to be made from what; `realise` finds it in the store or makes it, whatever was lost."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import IO, Self
 import pyarrow as pa
 from pydantic import JsonValue
 
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import MannequinError, StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.schema.rejections import REJECT_SCHEMA, Rejection, rejection_table
 from tasks.shards.files import disk_errors_explained, temporary
@@ -24,6 +24,14 @@ REPAIRS = 8
 
 class AccountingError(Exception):
     """A stage lost, doubled or invented a row: a defect of the stage, never of the data."""
+
+
+class StageNotRunError(MannequinError):
+    """A stage is wanted whose input was not made yet, by a stage that was not asked for."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"The stage {stage} has not run on all of this yet: run it first, or ask for it too.")
+        self.stage = stage
 
 
 class DamagedInputError(Exception):
@@ -64,21 +72,25 @@ class Outcome:
         return not self.ran
 
 
-def realise(derivation: Derivation, store: Store, *, erased_counts: bool = False) -> Outcome:
+def realise(
+    derivation: Derivation, store: Store, *, erased_counts: bool = False, only: Collection[str] | None = None
+) -> Outcome:
     """Find or make a derivation's shard; damaged or missing outputs on the way are made again.
 
     Outputs on the way that were erased on purpose count; they are made again only where something has to read them.
 
     Args:
         erased_counts: the shard itself is not wanted, only that it was made.
+        only: names of the stages that may run; None: all.
     Raises:
+        StageNotRunError: a stage would have to run that may not.
         StoreError: the store cannot be written, or gives back other bytes than were written again and again.
         AccountingError: a stage did not account for its rows.
     """
     ran: list[str] = []
     for _ in range(REPAIRS):
         try:
-            record = _realise(derivation, store, ran, {}, readable=not erased_counts)
+            record = _Realising(store, only, ran).record(derivation, readable=not erased_counts)
         except DamagedInputError as damage:
             store.drop(damage.ref.stage, damage.ref.key)
         else:
@@ -102,32 +114,39 @@ def _untrusted(store: Store) -> StoreError:
     return StoreError(f"The store at {store.root} gives back other bytes than were written: check its disk.")
 
 
-def _realise(
-    derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord], *, readable: bool
-) -> ShardRecord:
-    """The record of a derivation; `readable`: its data must be there, not only have been there."""
-    found = known.get(id(derivation))
-    if found is not None and not (readable and found.erased):
-        return found
-    stage = derivation.stage
-    inputs, sides = _below(derivation, store, ran, known, readable=False)
-    key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
-    record = store.find(stage.name, key) or (None if readable else store.find_erased(stage.name, key))
-    if record is None:
-        inputs, sides = _below(derivation, store, ran, known, readable=True)
-        record = run_stage(stage, inputs, sides, store)
-        ran.append(stage.name)
-    known[id(derivation)] = record
-    return record
+@dataclass(frozen=True)
+class _Realising:
+    """One way through a derivation; a shard that several others need is looked up once."""
 
+    store: Store
+    only: Collection[str] | None
+    ran: list[str]
+    _known: dict[int, ShardRecord] = field(default_factory=dict)
 
-def _below(
-    derivation: Derivation, store: Store, ran: list[str], known: dict[int, ShardRecord], *, readable: bool
-) -> tuple[tuple[ShardRecord, ...], tuple[ShardRecord, ...]]:
-    """The records of the primary inputs, and those of the side and whole inputs."""
-    inputs = tuple(_realise(d, store, ran, known, readable=readable) for d in derivation.inputs)
-    sides = tuple(_realise(d, store, ran, known, readable=readable) for d in (*derivation.sides, *derivation.whole))
-    return inputs, sides
+    def record(self, derivation: Derivation, *, readable: bool) -> ShardRecord:
+        """The record of a derivation; `readable`: its data must be there, not only have been there."""
+        found = self._known.get(id(derivation))
+        if found is not None and not (readable and found.erased):
+            return found
+        stage = derivation.stage
+        inputs, sides = self._below(derivation, readable=False)
+        key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
+        record = self.store.find(stage.name, key) or (None if readable else self.store.find_erased(stage.name, key))
+        if record is None:
+            if self.only is not None and stage.name not in self.only:
+                raise StageNotRunError(stage.name)
+            inputs, sides = self._below(derivation, readable=True)
+            record = run_stage(stage, inputs, sides, self.store)
+            self.ran.append(stage.name)
+        self._known[id(derivation)] = record
+        return record
+
+    def _below(
+        self, derivation: Derivation, *, readable: bool
+    ) -> tuple[tuple[ShardRecord, ...], tuple[ShardRecord, ...]]:
+        """The records of the primary inputs, and those of the side and whole inputs."""
+        inputs = tuple(self.record(each, readable=readable) for each in derivation.inputs)
+        return inputs, tuple(self.record(each, readable=readable) for each in (*derivation.sides, *derivation.whole))
 
 
 def run_stage(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tasks.shards.derive import AccountingError, Derivation, realise
+from tasks.shards.derive import AccountingError, Derivation, StageNotRunError, realise
 from tasks.shards.manifest import build_manifest
 from tasks.shards.stage import Stage, StageOutput, Whole
 from tasks.shards.store import Store
@@ -106,3 +106,10 @@ def test_erasing_twice_or_what_is_not_there_does_nothing(store: Store) -> None:
     store.erase(made)
     store.erase(made)
     assert store.find_erased("make", made.key) == made.model_copy(update={"erased": True})
+
+
+def test_only_the_stages_that_were_asked_for_run(store: Store) -> None:
+    with pytest.raises(StageNotRunError, match="make"):
+        realise(ABOVE, store, only={"above_mean"})
+    realise(ABOVE, store, only={"make", "above_mean"})
+    assert realise(ABOVE, store, only=()).cached

@@ -1,16 +1,11 @@
 """`mannequin <verb>`: the same flows and the same store, from a terminal."""
 
-import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
-from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
-from string import Template
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,14 +13,11 @@ from rich.markup import escape
 
 import flows
 from flows.console import INTERRUPTED, load_flow, run_flow
+from flows.parameters import assign, defaults, read_config
+from flows.places import connect, search_places, store_root
+from flows.printing import summary_lines, table_lines
 from tasks.schema.errors import ConfigError, MannequinError, SourceError
-from tasks.schema.home import home, postgres_folder, server_record
-
-if TYPE_CHECKING:
-    from prefect import Flow
-    from pydantic import BaseModel
-
-    from tasks.models.zoo import Zoo
+from tasks.schema.home import home
 
 app = typer.Typer(
     help="Human-centric training datasets, as flows.",
@@ -65,7 +57,7 @@ def verify(
 ) -> None:
     """Read every byte of a store and say what is not as it was written."""
     with _errors_explained():
-        root = _store_root(store)
+        root = store_root(store)
         if not root.exists():
             raise SourceError(f"There is no store at {root} yet: run a flow first.")
         from tasks.shards.store import Store
@@ -98,7 +90,7 @@ def similar(
         from tasks.poses.search import as_rows, photo_unless_id, pose_on_photo, similar_to_id, similar_to_pose
 
         photo = photo_unless_id(what)
-        root, uri, zoo = _search_places(store, database, models)
+        root, uri, zoo = search_places(store, database, models)
         if photo is None:
             hits = similar_to_id(uri, what, count)
         else:
@@ -131,194 +123,7 @@ def status() -> None:
 
 def flow_names() -> list[str]:
     """Every flow: the modules of this package, each named as its flow."""
-    return sorted(module.name for module in iter_modules(flows.__path__) if module.name not in ("cli", "console"))
-
-
-def connect() -> str:
-    """Choose the Prefect server, before Prefect is imported: PREFECT_API_URL, else the local one.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        return given
-    record = server_record()
-    url = json.loads(record.read_text())["url"] if record.exists() else ""
-    if not url or not _answers(url):
-        raise ConfigError("No Prefect server runs: `make up` starts one here, or set PREFECT_API_URL to yours.")
-    os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_HOME": str(home() / "prefect"), "DO_NOT_TRACK": "1"}
-    return f"{url}/api"
-
-
-def defaults(flow: "Flow[Any, Any]") -> dict[str, Any]:
-    """The flow's own parameters, as JSON has them."""
-    from pydantic_core import to_jsonable_python
-
-    found = signature(flow.fn).parameters
-    return {name: to_jsonable_python(each.default) for name, each in found.items() if each.default is not each.empty}
-
-
-def assign(given: dict[str, Any], words: list[str], instead: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with `path.to.value=text` words put in; the text may be JSON.
-
-    Args:
-        given: from a file.
-        instead: where a path leads into a parameter that is not given.
-    Raises:
-        ConfigError: a word is no assignment, or its path leads nowhere.
-    """
-    parameters = deepcopy(given)
-    for word in words:
-        path, equals, text = word.partition("=")
-        if not equals or not path:
-            raise ConfigError(f"A parameter is given as path=value, not {word!r}.")
-        name, *below = path.split(".")
-        if below and name not in parameters:
-            parameters[name] = deepcopy(instead.get(name, {}))
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        _put(parameters, path.split("."), value, word)
-    return parameters
-
-
-def summary_lines(summary: "BaseModel", indent: str = "") -> list[str]:
-    """A flow's result as lines of title and value; empty values are left out."""
-    lines = []
-    for name, field in type(summary).model_fields.items():
-        title = field.title or name.replace("_", " ").capitalize()
-        lines += _lines(title, getattr(summary, name), indent)
-    return lines
-
-
-def table_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Rows of equal columns under their titles; nothing is cut, so that a pipe gets all of it."""
-    lines = [list(rows[0]), *([*row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-
-
-def _lines(title: str, value: Any, indent: str) -> list[str]:
-    if value is None or value == "" or (isinstance(value, (tuple, list, dict)) and not value):
-        return []
-    if hasattr(type(value), "model_fields"):
-        return [f"{indent}{title}", *summary_lines(value, indent + "  ")]
-    if isinstance(value, Mapping):
-        value = ", ".join(f"{key} {count}" for key, count in value.items())
-    elif isinstance(value, (tuple, list)):
-        return [f"{indent}{title}", *(f"{indent}  {each}" for each in value)]
-    return [f"{indent}{title:<{20 - len(indent)}} {value}"]
-
-
-def read_config(path: Path) -> Any:
-    """A configuration from JSON or YAML, with `$NAME` for environment variables.
-
-    Raises:
-        ConfigError: the file is missing or does not read, or a variable is not set.
-    """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    import yaml
-
-    try:
-        return _filled_in(yaml.safe_load(text), path)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise ConfigError(f"The configuration {path} is neither JSON nor YAML: {error}") from error
-
-
-def _filled_in(value: Any, path: Path) -> Any:
-    """`$NAME` in any text becomes the environment variable."""
-    if isinstance(value, dict):
-        return {key: _filled_in(below, path) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_filled_in(below, path) for below in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return Template(value).substitute(os.environ)
-    except (KeyError, ValueError) as error:
-        raise ConfigError(f"{path} holds {value!r}, and the variable {error} is not set ($$ is one $).") from error
-
-
-def _put(parameters: dict[str, Any], path: list[str], value: Any, word: str) -> None:
-    place: Any = parameters
-    for step, below in zip(path, [*path[1:], None], strict=True):
-        try:
-            key = int(step) if isinstance(place, list) else step
-            if below is None:
-                place[key] = value
-            else:
-                place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
-        except (ValueError, IndexError, TypeError) as error:
-            raise ConfigError(f"There is no place for {word!r} in the parameters: {step!r} is not there.") from error
-
-
-def _answers(url: str) -> bool:
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"{url}/api/health", timeout=5) as reply:  # noqa: S310
-            return bool(json.load(reply))
-    except (OSError, ValueError):
-        return False
-
-
-def _blocks_are_known(*names: str) -> bool:
-    """Whether a server can be asked for blocks; without one only the defaults can be meant."""
-    try:
-        connect()
-    except ConfigError:
-        if set(names) != {"default"}:
-            raise
-        return False
-    return True
-
-
-def _store_root(name: str) -> Path:
-    if not _blocks_are_known(name):
-        return home()
-    from blocks import load_store
-
-    with _server_explained():
-        return load_store(name).root
-
-
-def _search_places(store: str, database: str, models: str) -> "tuple[Path, str, Zoo]":
-    """The root of the store, the URI of the database and the weights that the blocks name."""
-    if _blocks_are_known(store, database, models):
-        from blocks import load_database
-        from tasks.poses.config import PlaceNames
-        from tasks.poses.task import machine
-
-        with _server_explained():
-            place = load_database(database)
-            here = machine(PlaceNames(store=store, database=database, models=models))
-        root, url, folder, zoo = here.store.root, place.url, place.embedded_folder, here.zoo
-    else:
-        from tasks.models.zoo import Zoo
-
-        root, url, folder, zoo = home(), "", postgres_folder(), Zoo.from_environment()
-    if not url and not folder.exists():
-        raise SourceError(f"There is no database at {folder} yet: run the flow pose_templates first.")
-    from tasks.catalog.embedded import start_embedded
-
-    return root, url or start_embedded(folder), zoo
-
-
-@contextmanager
-def _server_explained() -> Iterator[None]:
-    """A server that was named and does not answer, in one line."""
-    import httpx
-
-    try:
-        yield
-    except httpx.HTTPError as error:
-        server, said = os.environ["PREFECT_API_URL"], str(error).partition("\n")[0]
-        raise ConfigError(f"The Prefect server at PREFECT_API_URL={server} gives no blocks: {said}") from error
+    return sorted(module.name for module in iter_modules(flows.__path__) if module.name not in flows.FRONT)
 
 
 def _rows(build: Any, key: str) -> int:

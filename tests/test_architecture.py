@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows import FRONT
+
 ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "tasks", "blocks", "deployments")
 TOP_LEVEL = {
     *(".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "pyproject.toml", "requirements.lock"),
     *("blocks", "deployments", "docker", "flows", "tasks", "tests"),
 }
-FRONT = {"__init__", "cli", "console"}
-"""Modules of flows/ that are no datasets."""
-
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for room in ROOMS
@@ -56,7 +55,7 @@ def may_import(importer: str, imported: str) -> bool:
     if is_in(importer, "blocks"):
         return is_in(imported, "blocks", "tasks.schema")
     if is_in(importer, "flows"):
-        return is_in(imported, "flows", "tasks") or (importer == "flows.cli" and is_in(imported, "blocks"))
+        return is_in(imported, "flows", "tasks") or (importer == "flows.places" and is_in(imported, "blocks"))
     if is_in(importer, "tasks"):
         if is_task(imported) or is_task(imported.rpartition(".")[0]):
             return imported.split(".")[:2] == importer.split(".")[:2]

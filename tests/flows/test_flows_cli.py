@@ -11,7 +11,10 @@ import pytest
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from flows.cli import app, assign, connect, flow_names, read_config, summary_lines, table_lines
+from flows.cli import app, flow_names
+from flows.parameters import assign, read_config
+from flows.places import connect
+from flows.printing import summary_lines, table_lines
 from tasks.body.drawing import draw_openpose
 from tasks.catalog.embedded import start_embedded, stop_embedded
 from tasks.catalog.rows import template_rows

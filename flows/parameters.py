@@ -1,0 +1,92 @@
+"""A flow's parameters, from a file and from a command line."""
+
+import json
+import os
+from copy import deepcopy
+from inspect import signature
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from tasks.schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+
+def defaults(flow: "Flow[Any, Any]") -> dict[str, Any]:
+    """The flow's own parameters, as JSON has them."""
+    from pydantic_core import to_jsonable_python
+
+    found = signature(flow.fn).parameters
+    return {name: to_jsonable_python(each.default) for name, each in found.items() if each.default is not each.empty}
+
+
+def assign(given: dict[str, Any], words: list[str], instead: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with `path.to.value=text` words put in; the text may be JSON.
+
+    Args:
+        given: from a file.
+        instead: where a path leads into a parameter that is not given.
+    Raises:
+        ConfigError: a word is no assignment, or its path leads nowhere.
+    """
+    parameters = deepcopy(given)
+    for word in words:
+        path, equals, text = word.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"A parameter is given as path=value, not {word!r}.")
+        name, *below = path.split(".")
+        if below and name not in parameters:
+            parameters[name] = deepcopy(instead.get(name, {}))
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        _put(parameters, path.split("."), value, word)
+    return parameters
+
+
+def read_config(path: Path) -> Any:
+    """A configuration from JSON or YAML, with `$NAME` for environment variables.
+
+    Raises:
+        ConfigError: the file is missing or does not read, or a variable is not set.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    import yaml
+
+    try:
+        return _filled_in(yaml.safe_load(text), path)  # JSON is YAML
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The configuration {path} is neither JSON nor YAML: {error}") from error
+
+
+def _filled_in(value: Any, path: Path) -> Any:
+    """`$NAME` in any text becomes the environment variable."""
+    if isinstance(value, dict):
+        return {key: _filled_in(below, path) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(below, path) for below in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return Template(value).substitute(os.environ)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{path} holds {value!r}, and the variable {error} is not set ($$ is one $).") from error
+
+
+def _put(parameters: dict[str, Any], path: list[str], value: Any, word: str) -> None:
+    place: Any = parameters
+    for step, below in zip(path, [*path[1:], None], strict=True):
+        try:
+            key = int(step) if isinstance(place, list) else step
+            if below is None:
+                place[key] = value
+            else:
+                place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+        except (ValueError, IndexError, TypeError) as error:
+            raise ConfigError(f"There is no place for {word!r} in the parameters: {step!r} is not there.") from error

@@ -3,6 +3,7 @@
 from blocks.database import Database, DatabasePlace, load_database
 from blocks.hub import HubAccount, HubCredentials, load_hub
 from blocks.models import ModelFolder, ModelZoo, load_models
+from blocks.network import Network, NetworkPlace, load_network
 from blocks.store import Store, StorePlace, load_store
 
 __all__ = [
@@ -12,10 +13,13 @@ __all__ = [
     "HubCredentials",
     "ModelFolder",
     "ModelZoo",
+    "Network",
+    "NetworkPlace",
     "Store",
     "StorePlace",
     "load_database",
     "load_hub",
     "load_models",
+    "load_network",
     "load_store",
 ]

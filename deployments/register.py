@@ -19,11 +19,11 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.exceptions import ObjectAlreadyExists
 
-from blocks import Database, HubAccount, ModelZoo, Store
+from blocks import Database, HubAccount, ModelZoo, Network, Store
 from blocks.saved import DEFAULT
 from deployments.local import POOL, ROOT, say
 
-BLOCKS = (Store, Database, HubAccount, ModelZoo)
+BLOCKS = (Store, Database, HubAccount, ModelZoo, Network)
 
 ZOMBIES = AutomationCore(
     name="Crash runs without a heartbeat",

@@ -56,8 +56,8 @@ def search_places(store: str, database: str, models: str) -> "tuple[Path, str, Z
     """The root of the store, the URI of the database and the weights that the blocks name."""
     if blocks_are_known(store, database, models):
         from blocks import load_database
-        from tasks.poses.config import PlaceNames
-        from tasks.poses.task import machine
+        from tasks.machine.places import PlaceNames
+        from tasks.machine.task import machine
 
         with server_explained():
             place = load_database(database)

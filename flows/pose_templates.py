@@ -9,8 +9,9 @@ from prefect import flow
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from tasks.machine.places import PlaceNames
 from tasks.poses.build import BuildSummary
-from tasks.poses.config import PlaceNames, PoseTemplatesForm
+from tasks.poses.config import PoseTemplatesForm
 from tasks.poses.derivations import SourceRead
 from tasks.poses.task import (
     combine_sources,

@@ -58,7 +58,8 @@ def may_import(importer: str, imported: str) -> bool:
         return is_in(imported, "flows", "tasks") or (importer == "flows.places" and is_in(imported, "blocks"))
     if is_in(importer, "tasks"):
         if is_task(imported) or is_task(imported.rpartition(".")[0]):
-            return imported.split(".")[:2] == importer.split(".")[:2]
+            own_room = imported.split(".")[:2] == importer.split(".")[:2]
+            return own_room or (is_task(importer) and is_in(imported, "tasks.machine"))
         return is_in(imported, "tasks") or (is_task(importer) and is_in(imported, "blocks"))
     return True
 

@@ -147,12 +147,3 @@ class PoseTemplatesForm(Form):
         """Sources that give the same category share its quota evenly; the first ones take what is left over."""
         givers = [each.name for each in self.sources if category in GIVES[each.category]]
         return total // len(givers) + (givers.index(source.name) < total % len(givers))
-
-
-class PlaceNames(Form):
-    """Names of the saved blocks that say where things are; `default` needs none."""
-
-    store: str = Field("default", title="Store")
-    database: str = Field("default", title="Database")
-    hub: str = Field("default", title="Hugging Face account")
-    models: str = Field("default", title="Model folder")

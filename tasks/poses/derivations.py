@@ -11,10 +11,9 @@ from typing import Self
 
 from tasks.body.keypoints import FindKeypoints, KeypointsConfig
 from tasks.images.inspect import Inspect, InspectConfig
-from tasks.ingest.hub import HubAccess
 from tasks.ingest.mannequins import MannequinPhotos
 from tasks.ingest.photos import IngestPhotos
-from tasks.models.zoo import Zoo
+from tasks.machine.places import Machine
 from tasks.poses.config import PoseTemplatesForm
 from tasks.poses.describe import Describe, DescribeConfig
 from tasks.poses.preview import Preview, PreviewConfig
@@ -22,18 +21,8 @@ from tasks.poses.select import Combine, CombineConfig, Select, SelectConfig
 from tasks.schema.forms import Form
 from tasks.schema.sources import PhotoSource, SourceKind, SourceListing, SourcePart
 from tasks.shards.derive import Derivation
-from tasks.shards.store import Store
 
 MEGA = 1_000_000
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What this machine brings: where things are and with which credential. Never part of a key."""
-
-    store: Store
-    hub: HubAccess
-    zoo: Zoo
 
 
 class SourceRead(Form):

@@ -3,17 +3,12 @@
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.states import Completed
-from prefect.tasks import Task
 
-from blocks import load_database, load_hub, load_models, load_store
+from blocks import load_database, load_store
 from tasks.catalog.embedded import psql_line, start_embedded
 from tasks.catalog.seed import Listing, seed_templates
 from tasks.catalog.similar import upsert_vectors
@@ -21,55 +16,23 @@ from tasks.exports.parquet import export_parquet as write_parquet
 from tasks.exports.pose_folders import export_pose_folders
 from tasks.exports.pose_folders_check import check_pose_folders
 from tasks.exports.previews import publish_previews as write_previews
-from tasks.ingest.hub import HubAccess
 from tasks.ingest.mannequins import list_mannequins
 from tasks.ingest.photos import list_source
+from tasks.machine.places import Machine, PlaceNames
+from tasks.machine.task import RETRIED, as_found, machine
 from tasks.models.cards import CARDS
-from tasks.models.zoo import Zoo
 from tasks.poses.build import FLOW, PREVIEWS, Build, Seeded, SourceFiles
-from tasks.poses.config import PlaceNames, PoseTemplatesForm, Seeding
-from tasks.poses.derivations import Machine, PartChain, SourceRead, part_chain, selection, templates
+from tasks.poses.config import PoseTemplatesForm, Seeding
+from tasks.poses.derivations import PartChain, SourceRead, part_chain, selection, templates
 from tasks.poses.report import expected_and_found, pose_vectors, sample_uris, seed_rows, sheet_markdown
-from tasks.schema.errors import DatabaseError, DatabaseUnreachableError, MannequinError
+from tasks.schema.errors import DatabaseError
 from tasks.schema.sources import PhotoSource, SourceKind, SourceListing, SourcePart
 from tasks.shards.derive import Derivation, Outcome, realise, realise_whole
 from tasks.shards.manifest import build_manifest, publish_manifest, read_manifest
 from tasks.shards.store import Store
 
-
-def _worth_another_try(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """What is wrong stays wrong; a crash, or a database that is restarting, may not."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, DatabaseUnreachableError) or not isinstance(error, (MannequinError, ValueError, TypeError))
-
-
-T = TypeVar("T")
-
 SPARE_MANNEQUINS = 4
 """Mannequins on offer for each one wanted; some poses hide too many joints."""
-
-RETRIED: dict[str, Any] = {
-    "cache_policy": NO_CACHE,
-    "retries": 2,
-    "retry_delay_seconds": [5, 30],
-    "retry_condition_fn": _worth_another_try,
-}
-
-
-def machine(places: PlaceNames) -> Machine:
-    """What the named blocks say, as plain values."""
-    hub, models = load_hub(places.hub), load_models(places.models)
-    trust = models.trust_unknown_digest or Zoo.from_environment().trust_unknown_digest
-    return Machine(
-        store=Store(load_store(places.store).root),
-        hub=HubAccess(token=hub.token, endpoint=hub.endpoint),
-        zoo=Zoo(models.folder, models.given, trust),
-    )
-
-
-def _as_found(outcome: Outcome, value: T) -> T:
-    """The value; where nothing had to run, as a state named Cached, which a future's `result()` unpacks."""
-    return cast(T, Completed(name="Cached", data=value)) if outcome.cached else value
 
 
 @task(name="list source", task_run_name="list {source.name}", tags=["network"], **RETRIED)
@@ -88,7 +51,7 @@ def describe_part(read: SourceRead, part: SourcePart, config: PoseTemplatesForm,
     """One part of a source through all stages, from its photos to its previews; returns the rows that are left."""
     here = machine(places)
     outcome = realise(part_chain(read, part, config, here).preview, here.store)
-    return _as_found(outcome, outcome.record.data.rows)
+    return as_found(outcome.cached, outcome.record.data.rows)
 
 
 @task(name="select", task_run_name="select {read.source.name}", **RETRIED)
@@ -106,7 +69,7 @@ def select_templates(read: SourceRead, config: PoseTemplatesForm, places: PlaceN
         key=f"pose-templates-{read.source.name.replace('_', '-')}",
         description=f"{read.source.name}: {sum(kept.values())} of {wanted} templates after {read.rows} rows",
     )
-    return _as_found(outcome, kept)
+    return as_found(outcome.cached, kept)
 
 
 @task(name="combine", **RETRIED)
@@ -127,7 +90,7 @@ def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, pla
         {card.name: card.licence for card in CARDS},
     )
     publish_manifest(here.store, manifest)
-    return _as_found(outcome, Build.of(config, read, manifest, _categories(here.store, outcome)))
+    return as_found(outcome.cached, Build.of(config, read, manifest, _categories(here.store, outcome)))
 
 
 def _categories(store: Store, outcome: Outcome) -> dict[str, int]:

@@ -13,7 +13,8 @@ from blocks import HubAccount
 from flows.pose_templates import pose_templates
 from tasks.images.sheet import encode_jpeg, encode_png
 from tasks.ingest.mannequins import render_mannequin
-from tasks.poses.config import Exports, KeypointRules, Mix, PlaceNames, PoseTemplatesForm, Seeding
+from tasks.machine.places import PlaceNames
+from tasks.poses.config import Exports, KeypointRules, Mix, PoseTemplatesForm, Seeding
 from tasks.schema.columns import IMAGE
 from tasks.schema.errors import SourceError
 from tasks.schema.sources import FASHION, LIFESTYLE

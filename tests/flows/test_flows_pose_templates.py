@@ -17,8 +17,9 @@ import flows.pose_templates as module
 from blocks import Database
 from flows.pose_templates import pose_templates
 from tasks.catalog.embedded import start_embedded
+from tasks.machine.places import PlaceNames
 from tasks.poses.build import BuildSummary
-from tasks.poses.config import Exports, KeypointRules, PhotoRules, PlaceNames, PoseTemplatesForm, Seeding
+from tasks.poses.config import Exports, KeypointRules, PhotoRules, PoseTemplatesForm, Seeding
 from tasks.schema.columns import IMAGE
 from tasks.schema.errors import DatabaseError
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind

@@ -6,9 +6,10 @@ from tasks.images.inspect import Inspect
 from tasks.ingest.hub import HubAccess
 from tasks.ingest.mannequins import list_mannequins
 from tasks.ingest.photos import IngestPhotos, list_source
+from tasks.machine.places import Machine
 from tasks.models.zoo import Zoo
 from tasks.poses.config import KeypointRules, PoseTemplatesForm
-from tasks.poses.derivations import Machine, SourceRead, part_chain, selection, templates
+from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store

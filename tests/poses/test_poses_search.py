@@ -14,9 +14,10 @@ from tasks.catalog.similar import upsert_vectors
 from tasks.exports.previews import PUBLIC, preview_path
 from tasks.ingest.hub import HubAccess
 from tasks.ingest.mannequins import list_mannequins
+from tasks.machine.places import Machine
 from tasks.models.zoo import Zoo
 from tasks.poses.config import KeypointRules, PoseTemplatesForm
-from tasks.poses.derivations import Machine, SourceRead, part_chain, templates
+from tasks.poses.derivations import SourceRead, part_chain, templates
 from tasks.poses.rows import joints
 from tasks.poses.search import as_rows, pose_on_photo, similar_to_id, similar_to_pose
 from tasks.poses.similar import pose_vector

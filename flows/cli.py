@@ -1,5 +1,6 @@
 """`mannequin <verb>`: the same flows and the same store, from a terminal."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+SHARED = ("webbody",)
+"""Flows that several runs may work on side by side, each with its `config.share`."""
+
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(highlight=False, soft_wrap=True, stderr=True)
 
@@ -75,6 +79,41 @@ def verify(
 
 
 @app.command()
+def delete(
+    stage: Annotated[str, typer.Argument(help="Name of a stage, as people.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it the command only says what would go.")] = False,
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+) -> None:
+    """Delete all that one stage ever made; the next run makes again what it needs."""
+    with _errors_explained():
+        from tasks.shards.delete import delete_outputs, outputs_of
+        from tasks.shards.store import Store
+
+        where = Store(store_root(store))
+        found = outputs_of(where, stage)
+        used = ", ".join(f"{count} of {name}" for name, count in found.made_of_them.items()) or "nothing"
+        _out.print(f"{stage}: {len(found.records)} outputs, {found.rows} rows, {found.bytes / 1e6:,.1f} MB")
+        _out.print(f"Made of them, and kept: {used}")
+        if yes:
+            delete_outputs(where, found)
+        _out.print("Deleted." if yes else "Nothing was deleted: `--yes` does it.")
+
+
+@app.command()
+def commands(
+    flow: Annotated[str, typer.Argument(help="Name of a flow that shares its work, as webbody.")],
+    gpus: Annotated[int, typer.Option("--gpus", "-g", min=1, help="How many GPUs.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="JSON or YAML: the parameter `config`.")],
+) -> None:
+    """Print one command for each GPU, and the one that joins what they made; nothing runs."""
+    with _errors_explained():
+        read_config(config)
+        if flow not in SHARED:
+            raise ConfigError(f"{flow} does not share its work: there is {', '.join(SHARED)}.")
+        _out.print("\n".join(share_commands(flow, gpus, config)), markup=False)
+
+
+@app.command()
 def similar(
     what: Annotated[str, typer.Argument(metavar="TEMPLATE|PHOTO", help="Id of a template, or a photo or drawing.")],
     count: Annotated[int, typer.Option("--count", "-k", min=1, help="How many templates.")] = 10,
@@ -119,6 +158,16 @@ def status() -> None:
                 build = read_manifest(Store(home()), name)
                 rows = {what: sum(_rows(build, ref.key) for ref in refs) for what, refs in build.outputs.items()}
                 _out.print(f"{name}  {build.digest[:12]}  " + ", ".join(f"{n} {what}" for what, n in rows.items()))
+
+
+def share_commands(flow: str, gpus: int, config: Path) -> list[str]:
+    """A command for each GPU, to be run side by side, and a last one for afterwards."""
+    run = f"mannequin run {flow} --config {shlex.quote(str(config))}"
+    each = [
+        f"CUDA_VISIBLE_DEVICES={gpu} {run} -p config.share.index={gpu} -p config.share.count={gpus}"
+        for gpu in range(gpus)
+    ]
+    return [*each, "# afterwards, once:", run]
 
 
 def flow_names() -> list[str]:

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     FACE_FAINT = "face_faint"
     FACE_CLAIMED_TWICE = "face_claimed_twice"
     EMBEDDING_NOT_FINITE = "embedding_not_finite"
+    EMBEDDING_COLLAPSED = "embedding_collapsed"
     NO_MATCH = "no_match"
     NOT_LARGEST_CLUSTER = "not_largest_cluster"
     IDENTITY_AMBIGUOUS = "identity_ambiguous"

@@ -43,6 +43,13 @@ class DamagedInputError(Exception):
 
 
 @dataclass(frozen=True)
+class Made:
+    """An output that was committed before, whatever made it; it can only be found, not made again."""
+
+    ref: InputRef
+
+
+@dataclass(frozen=True)
 class Derivation:
     """A shard to be: a stage over further derivations. Equal derivations give the same shard on every machine.
 
@@ -51,9 +58,9 @@ class Derivation:
     """
 
     stage: Stage
-    inputs: tuple["Derivation", ...] = ()
-    sides: tuple["Derivation", ...] = ()
-    whole: tuple["Derivation", ...] = ()
+    inputs: tuple["Derivation | Made", ...] = ()
+    sides: tuple["Derivation | Made", ...] = ()
+    whole: tuple["Derivation | Made", ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sides) != len(self.stage.sides):
@@ -123,8 +130,10 @@ class _Realising:
     ran: list[str]
     _known: dict[int, ShardRecord] = field(default_factory=dict)
 
-    def record(self, derivation: Derivation, *, readable: bool) -> ShardRecord:
+    def record(self, derivation: Derivation | Made, *, readable: bool) -> ShardRecord:
         """The record of a derivation; `readable`: its data must be there, not only have been there."""
+        if isinstance(derivation, Made):
+            return _made_before(derivation.ref, self.store, readable=readable)
         found = self._known.get(id(derivation))
         if found is not None and not (readable and found.erased):
             return found
@@ -147,6 +156,27 @@ class _Realising:
         """The records of the primary inputs, and those of the side and whole inputs."""
         inputs = tuple(self.record(each, readable=readable) for each in derivation.inputs)
         return inputs, tuple(self.record(each, readable=readable) for each in (*derivation.sides, *derivation.whole))
+
+
+def _made_before(ref: InputRef, store: Store, *, readable: bool) -> ShardRecord:
+    record = store.find(ref.stage, ref.key) or (None if readable else store.find_erased(ref.stage, ref.key))
+    if record is None or record.ref != ref:
+        raise StoreError(f"{ref.stage}/{ref.key} of an earlier build is not in the store at {store.root} any more.")
+    return record
+
+
+def committed(derivation: Derivation | Made, store: Store) -> ShardRecord | None:
+    """The record of a derivation that was made, whether or not its rows were erased since; makes nothing."""
+    if isinstance(derivation, Made):
+        return _made_before(derivation.ref, store, readable=False)
+    below = [committed(each, store) for each in (*derivation.inputs, *derivation.sides, *derivation.whole)]
+    records = [record for record in below if record is not None]
+    if len(records) < len(below):
+        return None
+    digests = tuple(record.data.digest for record in records)
+    primary = len(derivation.inputs)
+    key = stage_key(derivation.stage, digests[:primary], digests[primary:])
+    return store.find(derivation.stage.name, key) or store.find_erased(derivation.stage.name, key)
 
 
 def run_stage(

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tasks.shards.derive import AccountingError, Derivation, StageNotRunError, realise
+from tasks.schema.errors import StoreError
+from tasks.shards.derive import AccountingError, Derivation, Made, StageNotRunError, committed, realise
 from tasks.shards.manifest import build_manifest
 from tasks.shards.stage import Stage, StageOutput, Whole
 from tasks.shards.store import Store
@@ -113,3 +114,16 @@ def test_only_the_stages_that_were_asked_for_run(store: Store) -> None:
         realise(ABOVE, store, only={"above_mean"})
     realise(ABOVE, store, only={"make", "above_mean"})
     assert realise(ABOVE, store, only=()).cached
+
+
+def test_an_earlier_output_is_an_input_by_its_name_alone(store: Store) -> None:
+    other = realise(OTHER, store).record
+    by_name = Derivation(AboveMean(NoConfig()), (MADE,), whole=(Made(other.ref),))
+    assert committed(by_name, store) is None
+    record = realise(by_name, store).record
+    assert committed(by_name, store) == record == realise(ABOVE, store).record
+    store.erase(other)
+    assert realise(by_name, store).cached
+    store.drop(record.stage, record.key)
+    with pytest.raises(StoreError, match="earlier build"):
+        realise(by_name, store)

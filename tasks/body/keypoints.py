@@ -1,10 +1,10 @@
 """The stage that finds the main person's joints: in the row's OpenPose drawing, or with a model in its photo."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from tasks.body.layouts import coco17_to_openpose18
 from tasks.body.main_person import boxes_of, main_person
 from tasks.body.pose_model import PersonDetections, PoseModel, open_pose_model
 from tasks.body.read_drawing import read_for_photo
+from tasks.images.ahead import one_ahead, runs_under
 from tasks.images.decode import DecodeError, decode_rgb, decoder_build
 from tasks.images.examine import max_drawing_pixels
 from tasks.images.headers import largest_canvas, picture_format
@@ -37,7 +38,6 @@ CHUNK_PIXELS: Final = 96_000_000
 
 Row = dict[str, Any]
 Picture = NDArray[np.uint8]
-T = TypeVar("T")
 
 
 class KeypointsConfig(Frozen):
@@ -131,7 +131,7 @@ class FindKeypoints(Stage):
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
         with ThreadPoolExecutor(cpu_threads(), "keypoints") as pool:
-            for rows, prepared in _one_ahead(pool, self._prepare, _chunks(batches)):
+            for rows, prepared in one_ahead(pool, self._prepare, _chunks(batches)):
                 yield _output(rows, self._looked_at(prepared))
 
     def _prepare(self, row: Row) -> Found | NotFound | Picture:
@@ -252,17 +252,7 @@ def _bytes(image: dict[str, Any] | None) -> bytes:
 def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Row]]:
     """Rows of each batch, in runs whose decoded pictures stay under `CHUNK_PIXELS` (a larger row goes alone)."""
     for batch in batches:
-        chunk: list[Row] = []
-        pixels = 0
-        for row in batch.to_pylist():
-            needed = _pixels(row)
-            pixels += needed
-            if chunk and pixels > CHUNK_PIXELS:
-                yield chunk
-                chunk, pixels = [], needed
-            chunk.append(row)
-        if chunk:
-            yield chunk
+        yield from runs_under(batch.to_pylist(), _pixels, CHUNK_PIXELS)
 
 
 def _pixels(row: Row) -> int:
@@ -273,17 +263,3 @@ def _pixels(row: Row) -> int:
     drawing = _bytes(row["conditioning"])
     canvas = largest_canvas(drawing, picture_format(drawing) or "")
     return photo + (canvas[0] * canvas[1] if canvas else max_drawing_pixels(row["width"], row["height"]))
-
-
-def _one_ahead(
-    pool: ThreadPoolExecutor, prepare: Callable[[Row], T], chunks: Iterable[list[Row]]
-) -> Iterator[tuple[list[Row], list[T]]]:
-    """Each chunk with what `prepare` made of its rows; the next chunk is prepared while the caller works on one."""
-    waiting: tuple[list[Row], list[Future[T]]] | None = None
-    for rows in chunks:
-        submitted = (rows, [pool.submit(prepare, row) for row in rows])
-        if waiting:
-            yield waiting[0], [future.result() for future in waiting[1]]
-        waiting = submitted
-    if waiting:
-        yield waiting[0], [future.result() for future in waiting[1]]

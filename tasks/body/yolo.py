@@ -1,10 +1,10 @@
-"""YOLO-pose. The only file of the project that touches Ultralytics (AGPL-3.0); `PoseModel` is all that others see."""
+"""YOLO-pose in torch. The only file that touches Ultralytics (AGPL-3.0); `PoseModel` is all that others see."""
 
 import copy
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.body.pose_model import PersonDetections
+from tasks.body.letterbox import fit_of
+from tasks.body.pose_model import PersonDetections, demand_pictures
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, demand_provider, provider
 from tasks.models.loaded import load_once
 from tasks.models.zoo import Zoo, digest_of, verified_file
 from tasks.schema.boxes import Boxes
-from tasks.schema.errors import ModelError, ShapeError
+from tasks.schema.errors import ModelError
 from tasks.schema.keypoints import COCO_17, Keypoints
 
 INPUT_SIDE: Final = 640
@@ -46,11 +47,13 @@ class YoloPose:
     Every picture is padded to the rectangle that it would get alone, so that its neighbours cannot change its result.
     On the CPU pictures go through one by one, one thread each and as many at once as there are cores: faster than
     batches there, and independent of the number of cores. On a GPU pictures of equal padded size share a batch.
+    `clip_joints`: joints that the network sees beyond the picture are moved to its edge, as Ultralytics does.
     """
 
     card: ModelCard
     zoo: Zoo
     device: Device = "auto"
+    clip_joints: bool = True
 
     @property
     def name(self) -> str:
@@ -67,6 +70,7 @@ class YoloPose:
             "precision": "fp32",
             "ultralytics": metadata.version("ultralytics"),
             "torch": metadata.version("torch").partition("+")[0],
+            **({} if self.clip_joints else {"joints_beyond": "kept"}),
         }
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[PersonDetections]:
@@ -76,26 +80,33 @@ class YoloPose:
             ModelError: the weights are missing, damaged, or of another kind.
             ShapeError: a picture is not RGB uint8, (H, W, 3), with at least one pixel.
         """
-        for image in images:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-                raise ShapeError(f"pictures are RGB uint8, (H, W, 3), not {image.dtype} {image.shape}")
+        demand_pictures(images)
         return self._loaded().detect(images) if images else []
 
     def _loaded(self) -> "_Network":
         where = provider(self.device)
         # The digest of the card stands for the file: a card without one has a record that the file is checked against.
-        key = ("yolo-pose", self.card.name, self.card.sha256, self.zoo, where)
-        return load_once(key, lambda: _load(self.card, self.zoo, where))
+        key = ("yolo-pose", self.card.name, self.card.sha256, self.zoo, where, self.clip_joints)
+        return load_once(key, lambda: _load(self.card, self.zoo, where, clip_joints=self.clip_joints))
 
 
-def _load(card: ModelCard, zoo: Zoo, where: Provider) -> "_Network":
-    verified = verified_file(card, zoo)
+def _load(card: ModelCard, zoo: Zoo, where: Provider, *, clip_joints: bool) -> "_Network":
     demand_provider(where)
+    return _Network(read_yolo(card, zoo), where, card.thresholds, clip_joints=clip_joints)
+
+
+def read_yolo(card: ModelCard, zoo: Zoo) -> Any:
+    """The network of a card as a torch module, float32, on the CPU; its weights are verified before they are read.
+
+    Raises:
+        ModelError: the weights are missing, damaged, or of another kind.
+    """
+    verified = verified_file(card, zoo)
     with _untouched_process():
         module = _read_module(verified.path)
     if tuple(getattr(module.model[-1], "kpt_shape", ())) != (len(COCO_17), 3):
         raise ModelError(f"{verified.path} is no YOLO-pose model of the 17 COCO joints: choose another file.")
-    return _Network(module, where, card.thresholds)
+    return module
 
 
 def _read_module(path: Path) -> Any:
@@ -181,9 +192,10 @@ def _untouched_process() -> Iterator[None]:
 class _Network:
     """The loaded network, safe to be called from several threads."""
 
-    def __init__(self, module: Any, where: Provider, thresholds: Any) -> None:
+    def __init__(self, module: Any, where: Provider, thresholds: Mapping[str, float], *, clip_joints: bool) -> None:
         self._where = where
         self._thresholds = thresholds
+        self._clip_joints = clip_joints
         workers = cpu_threads() if where == "cpu" else 1
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(workers):
@@ -233,7 +245,7 @@ class _Network:
         finally:
             self._free.put(module)
         return [
-            _in_pixels(rows, picture.shape, image.shape)
+            _in_pixels(rows, picture.shape, image.shape, clip_joints=self._clip_joints)
             for rows, picture, image in zip(people, padded, images, strict=True)
         ]
 
@@ -257,12 +269,18 @@ def _letterboxed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(boxed, np.uint8)
 
 
-def _in_pixels(rows: NDArray[np.float32], seen: tuple[int, ...], shown: tuple[int, ...]) -> PersonDetections:
+def _in_pixels(
+    rows: NDArray[np.float32], seen: tuple[int, ...], shown: tuple[int, ...], *, clip_joints: bool
+) -> PersonDetections:
     """Rows of the network (xyxy, score, class, joints) in pixels of the picture."""
     from ultralytics.utils.ops import scale_boxes, scale_coords
 
     boxes = scale_boxes((seen[0], seen[1]), rows[:, :4].copy(), (shown[0], shown[1]))
-    joints = scale_coords(seen[:2], rows[:, 6:].reshape(-1, len(COCO_17), 3).copy(), shown[:2])
+    joints = rows[:, 6:].reshape(-1, len(COCO_17), 3).copy()
+    if clip_joints:
+        joints = scale_coords(seen[:2], joints, shown[:2])
+    else:
+        joints[..., :2] = fit_of(shown[0], shown[1], INPUT_SIDE, STRIDE).back(joints[..., :2])
     return PersonDetections(
         Boxes(np.asarray(boxes, np.float32), rows[:, 4].copy()),
         Keypoints.from_arrays(COCO_17, joints[..., :2], joints[..., 2]),

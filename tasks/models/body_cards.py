@@ -37,4 +37,20 @@ YOLOV8N_POSE_DEQUANTISED: Final = ModelCard(
     origin="yolov8n-pose, rebuilt from the int8 OpenVINO export in Ceyjie/testrecog",
 )
 
-BODY_CARDS: Final = (YOLOV8N_POSE, YOLOV8N_POSE_DEQUANTISED)
+RTMO_S: Final = ModelCard(
+    name="rtmo-s",
+    file_name="rtmo-s_8xb32-600e_body7-640x640-dac2bf74_20231211.zip",
+    family="onnx-pose",
+    url="https://download.openmmlab.com/mmpose/v1/projects/rtmo/onnx_sdk/rtmo-s_8xb32-600e_body7-640x640-dac2bf74_20231211.zip",
+    revision="dac2bf74_20231211",
+    sha256="3da7ad88b209f9da8be87ba5c325610639af04de3b5c8a96649b98cd9e2848a2",
+    size_bytes=36_442_532,
+    licence="Apache-2.0",
+    input_spec="BGR 0 to 255, float32, (N, 3, 640, 640), longer side 640, grey (114) around",
+    thresholds={"person": 0.15, "joint": 0.5, "nms_iou": 0.65},
+    origin="OpenMMLab's model zoo; unrelated projects pin the digests of the zip and of the network in it",
+)
+"""`person` and `nms_iou` are in the network itself. `joint`: its visibility is a probability, so more likely seen than
+not."""
+
+BODY_CARDS: Final = (YOLOV8N_POSE, YOLOV8N_POSE_DEQUANTISED, RTMO_S)

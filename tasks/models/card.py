@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from tasks.models.embedding import EmbeddingSpec
 from tasks.schema.records import Frozen
 
 Family = Literal[
@@ -20,7 +21,8 @@ class ModelCard(Frozen):
 
     It comes from `url`, or from `hub_path` in the Hugging Face repository `hub_repo` at the commit `revision`, or (both
     empty) from nowhere that we may download from: then somebody has to put it in place. `sha256` is None only where
-    nobody can know it. `thresholds` are those that belong to this model, by name.
+    nobody can know it. `thresholds` are those that belong to this model, by name; `embedding` is what a recognition
+    model takes and gives.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -36,6 +38,7 @@ class ModelCard(Frozen):
     non_commercial: bool = False
     input_spec: str
     thresholds: Mapping[str, float] = Field(default_factory=dict)
+    embedding: EmbeddingSpec | None = None
     origin: str = ""
 
     @model_validator(mode="after")

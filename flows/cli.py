@@ -103,14 +103,29 @@ def delete(
 def commands(
     flow: Annotated[str, typer.Argument(help="Name of a flow that shares its work, as webbody.")],
     gpus: Annotated[int, typer.Option("--gpus", "-g", min=1, help="How many GPUs.")],
-    config: Annotated[Path, typer.Option("--config", "-c", help="JSON or YAML: the parameter `config`.")],
+    config: Annotated[Path, typer.Option("--config", "-c", exists=True, help="JSON or YAML: the parameter `config`.")],
 ) -> None:
     """Print one command for each GPU, and the one that joins what they made; nothing runs."""
     with _errors_explained():
-        read_config(config)
         if flow not in SHARED:
             raise ConfigError(f"{flow} does not share its work: there is {', '.join(SHARED)}.")
         _out.print("\n".join(share_commands(flow, gpus, config)), markup=False)
+
+
+@app.command()
+def verdicts(
+    source: Annotated[Path, typer.Argument(help="CSV, an export of Label Studio (JSON), or a FiftyOne folder.")],
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+) -> None:
+    """Put down what people said about doubtful faces; every later build of webbody goes by it."""
+    with _errors_explained():
+        from tasks.identity.review_forms import read_verdicts_of
+        from tasks.identity.review_ledger import add_verdicts, read_verdicts
+        from tasks.shards.store import Store
+
+        where = Store(store_root(store))
+        new = add_verdicts(where, read_verdicts_of(source))
+        _out.print(f"{new} new verdicts; {len(read_verdicts(where))} stand.")
 
 
 @app.command()

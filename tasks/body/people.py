@@ -13,11 +13,11 @@ from pydantic import Field, JsonValue
 
 from tasks.body.crop import Box, content_box, padded_box, person_crop
 from tasks.body.pose_model import PersonDetections, PoseModel, open_fast_pose_model
-from tasks.body.runtimes import Runtime
 from tasks.images.ahead import one_ahead, runs_under
 from tasks.images.decode import DecodeError, decode_rgb, decoder_build
 from tasks.images.hashing import phash
 from tasks.models.device import Device, cpu_threads
+from tasks.models.runtimes import Runtime
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import ConfigError
 from tasks.schema.records import Frozen

@@ -7,10 +7,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.body.runtimes import Runtime, fastest_runtime
 from tasks.models.card import Family, ModelCard
 from tasks.models.cards import cards_of
 from tasks.models.device import Device, provider
+from tasks.models.runtimes import Runtime, fastest_runtime
 from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError, ShapeError

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from tasks.body.letterbox import letterboxed
 from tasks.body.pose_model import PersonDetections, demand_pictures
-from tasks.body.runtimes import Arrays, onnx_session, run_of, version_of
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, provider
 from tasks.models.loaded import load_once
+from tasks.models.runtimes import Arrays, onnx_session, run_of, version_of
 from tasks.models.zoo import Zoo, digest_of, verified_file
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError

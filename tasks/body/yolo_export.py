@@ -6,9 +6,9 @@ from io import BytesIO
 from threading import Lock
 from typing import Any, Final
 
-from tasks.body.runtimes import version_of
 from tasks.body.yolo import read_yolo
 from tasks.models.card import ModelCard
+from tasks.models.runtimes import version_of
 from tasks.models.zoo import Zoo, digest_of
 from tasks.schema.errors import ModelError
 from tasks.shards.files import LocalFiles, disk_errors_explained, temporary

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from tasks.body.letterbox import letterboxed
 from tasks.body.pose_model import PersonDetections, demand_pictures
-from tasks.body.runtimes import Arrays, Run, Runtime, open_network, version_of
 from tasks.body.suppress import best_of_overlapping
 from tasks.body.yolo_export import BINS, STRIDES, exported_yolo, exporter
 from tasks.models.card import ModelCard
 from tasks.models.device import cpu_threads
 from tasks.models.loaded import load_once
+from tasks.models.runtimes import Arrays, Run, Runtime, open_network, version_of
 from tasks.models.zoo import Zoo, digest_of
 from tasks.schema.boxes import Boxes
 from tasks.schema.keypoints import COCO_17, Keypoints

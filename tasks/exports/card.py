@@ -44,12 +44,13 @@ def dataset_card(facts: CardFacts) -> str:
     rows = [(category, count) for category, count in facts.rows.items()]
     sources = [(source, licence, count) for (source, licence), count in sorted(facts.sources.items())]
     sections = [
-        f"# {_plain(facts.title)}",
+        f"# {plain(facts.title)}",
         f"{total} pose templates: {_WHAT}",
-        "## Rows\n\n" + _table(("category", "rows"), rows),
-        f"## Licences\n\n{_TERMS}\n\n" + _table(("source", "licence", "rows"), sources),
-        *_build_sections(facts.manifest),
-        "## Columns\n\n" + _table(("column", "type"), [(field.name, _kind(field.type)) for field in facts.schema]),
+        "## Rows\n\n" + markdown_table(("category", "rows"), rows),
+        f"## Licences\n\n{_TERMS}\n\n" + markdown_table(("source", "licence", "rows"), sources),
+        *build_sections(facts.manifest),
+        "## Columns\n\n"
+        + markdown_table(("column", "type"), [(field.name, column_kind(field.type)) for field in facts.schema]),
         _LOAD.format(category=next((category for category, count in rows if count), rows[0][0])),
     ]
     return _header(facts, total) + "\n" + "\n\n".join(sections) + "\n"
@@ -66,32 +67,39 @@ def _header(facts: CardFacts, total: int) -> str:
         if rows
     ]
     card = DatasetCardData(
-        pretty_name=_plain(facts.title),
+        pretty_name=plain(facts.title),
         license="other",
         license_name="per-row",
         license_link="README.md#licences",
         task_categories=["keypoint-detection"],
         tags=["pose", "openpose", "controlnet"],
-        size_categories=[next((name for limit, name in _SIZES if total < limit), "n>1M")],
+        size_categories=[size_category(total)],
         configs=[every, *each],
     )
     return f"---\n{card.to_yaml(line_break=chr(10)).strip()}\n---\n"
 
 
-def _build_sections(manifest: Manifest | None) -> list[str]:
+def size_category(rows: int) -> str:
+    """The hub's word for a number of rows."""
+    return next((name for limit, name in _SIZES if rows < limit), "n>1M")
+
+
+def build_sections(manifest: Manifest | None) -> list[str]:
+    """Models, funnel and origin of a build, each a section; none without a manifest."""
     if manifest is None:
         return []
     models = [(model.name, model.licence, model.sha256) for model in manifest.models]
     funnel = manifest.funnel.rows()
     return [
-        *(["## Models\n\n" + _table(("model", "licence", "sha256"), models)] if models else []),
+        *(["## Models\n\n" + markdown_table(("model", "licence", "sha256"), models)] if models else []),
         "## Funnel\n\nWhat each stage took in, kept, and rejected by reason.\n\n"
-        + _table(tuple(funnel[0]) if funnel else (), [tuple(row.values()) for row in funnel]),
+        + markdown_table(tuple(funnel[0]) if funnel else (), [tuple(row.values()) for row in funnel]),
         f"Flow `{manifest.flow}`, code `{manifest.code}`, manifest `{manifest.digest}`.",
     ]
 
 
-def _kind(kind: pa.DataType) -> str:
+def column_kind(kind: pa.DataType) -> str:
+    """What a column holds, in words."""
     if pa.types.is_struct(kind):
         return "image"
     if pa.types.is_fixed_size_list(kind):
@@ -99,12 +107,13 @@ def _kind(kind: pa.DataType) -> str:
     return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; cells are texts of others."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of others as one line that cannot end a table cell or begin markup."""
     line = " ".join(text.split())
     for special in "\\|`<>[]":

@@ -149,10 +149,17 @@ class OwnedFolder:
 
     def adopt(self, name: str, finished: Path) -> None:
         """Give a finished, synced temporary file its name; a file of that name and digest stays as it is."""
-        if self._is_right(name, finished.stat().st_size, file_digest(finished), ""):
-            self._files.remove(finished)
-        else:
-            self._place({name: finished})
+        self.adopt_all({name: finished})
+
+    def adopt_all(self, finished: Mapping[str, Path]) -> None:
+        """`adopt` of files that belong together: they get their names one right after the other."""
+        changed = {}
+        for name, path in finished.items():
+            if self._is_right(name, path.stat().st_size, file_digest(path), ""):
+                self._files.remove(path)
+            else:
+                changed[name] = path
+        self._place(changed)
 
     def finish(self) -> FolderChange:
         """Remove what earlier exports wrote and this one did not, and note what is ours now."""

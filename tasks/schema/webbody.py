@@ -89,7 +89,7 @@ FACE_SCHEMA = shard_schema(
 
 `face_side_px` is the longer side of the box in the photo frame; `crop_*` are in the frame of the person's crop;
 `sharpness` and `frontality` are 0 to 1, higher is better; `aligned` is the face at the ArcFace points, a square of
-`aligned_side_px` (at most 320) pixels that shows what 160 px show in the ArcFace frame of 112 scaled by 160 / 112.
+`aligned_side_px` (160 to 320) pixels that shows 160 units of a frame whose middle 112 are the ArcFace frame.
 """
 
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.body.people import FindPeople, PeopleConfig, opened
-from tasks.body.runtimes import EXPORTED
 from tasks.images.decode import decode_rgb
+from tasks.models.runtimes import EXPORTED
 from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.webbody import WEB_PHOTO_SCHEMA
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tasks.body.pose_model import PersonDetections, open_fast_pose_model
-from tasks.body.runtimes import EXPORTED, open_network
 from tasks.body.yolo import YoloPose, read_yolo
 from tasks.body.yolo_export import exported_yolo
 from tasks.body.yolo_exported import ExportedYolo, people_of
 from tasks.images.decode import decode_rgb
 from tasks.models.body_cards import YOLOV8N_POSE_DEQUANTISED
 from tasks.models.card import ModelCard
+from tasks.models.runtimes import EXPORTED, open_network
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import ModelError
 from tests.models.model_contract import assert_batched_equals_single
@@ -134,7 +134,7 @@ def test_the_runtime_is_chosen_and_named(tmp_path):
 
 
 def test_what_is_not_installed_is_not_chosen(tmp_path, monkeypatch):
-    from tasks.body import runtimes
+    from tasks.models import runtimes
 
     monkeypatch.setattr(runtimes, "version_of", lambda package: None if package == "openvino" else "1.0")
     assert open_fast_pose_model("yolov8n-pose", Zoo(tmp_path), "cpu").runtime == "onnxruntime"

@@ -13,6 +13,7 @@ from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store
+from tests.golden.webbody import webbody_cases
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 """Three rendered photos and a broken one, with captions in metadata.csv."""
@@ -42,4 +43,5 @@ def cases(store: Store) -> dict[str, Derivation]:
         "preview": chain.preview,
         "select": selection(read, form, machine),
         "combine": templates((read,), form, machine),
+        **webbody_cases(store),
     }

@@ -7,6 +7,7 @@ by their size and a 16 x 16 thumbnail, within a few grey levels.
 import json
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def plain(value: Any, name: str = "") -> Any:
         return [plain(each) for each in value]
     if isinstance(value, float):
         return round(value, 4)
+    if isinstance(value, datetime):
+        return value.isoformat()
     if name in DIGESTS:
         return type(value).__name__
     if isinstance(value, str) and name.endswith("_parts"):

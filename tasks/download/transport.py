@@ -1,0 +1,300 @@
+"""One URL to the bytes of a picture: http and https, checked addresses, bounded in bytes, time and redirects.
+
+Proxies are not used: what they connect to could not be checked.
+"""
+
+import re
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, LineTooLong
+from typing import Final
+from urllib.parse import SplitResult, quote, urljoin
+
+from tasks.download.address import PORTS, Resolver, parse_networks, parse_url
+from tasks.download.connection import Connection, TooManyBytesError, trust
+from tasks.download.failure import Answer, FetchError
+from tasks.download.reuse import ReusePolicy, opt_out
+from tasks.images.headers import picture_format
+from tasks.schema.records import Frozen
+from tasks.schema.rejections import Reason
+
+KEPT_HEADERS: Final = frozenset(
+    (
+        *("age", "cache-control", "content-encoding", "content-length", "content-type", "content-usage", "date"),
+        *("etag", "expires", "last-modified", "link", "retry-after", "server", "tdm-policy", "tdm-reservation"),
+        "x-robots-tag",
+    )
+)
+"""What the server said about the picture and its reuse. No cookies, nothing about us."""
+
+HEADER_CHARACTERS: Final = 1024
+"""Of each header that is kept."""
+
+REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
+RETRY_AFTER_CAP_S: Final = 7 * 86400.0
+
+_CHUNK: Final = 1 << 16
+_SNIFFED: Final = 256
+"""Bytes that tell a picture from anything else; of anything else no more are read."""
+
+_COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~?-._"
+
+
+class TransportLimits(Frozen):
+    """Bounds of one request, redirects included. Times in seconds; `total_timeout_s` is for everything together."""
+
+    max_body_bytes: int = 32 << 20
+    max_header_bytes: int = 64 << 10
+    connect_timeout_s: float = 5.0
+    total_timeout_s: float = 20.0
+    max_redirects: int = 5
+
+
+@dataclass(frozen=True)
+class NetworkAccess:
+    """What the operator decides: no part of any key.
+
+    `allow_networks`: CIDRs that may be asked though they are not public, at any port. `allow_ports`: besides 80
+    and 443. `ca_file`: certificates to trust in place of the usual ones.
+    """
+
+    allow_networks: tuple[str, ...] = ()
+    allow_ports: tuple[int, ...] = ()
+    user_agent: str = "MannequinBot/0.1 (+dataset builder)"
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The bytes of a picture and what the server said of it."""
+
+    body: bytes
+    answer: Answer
+
+
+class Client:
+    """Fetches URLs; one instance serves any number of threads."""
+
+    def __init__(self, limits: TransportLimits, policy: ReusePolicy, access: NetworkAccess) -> None:
+        self._limits = limits
+        self._policy = policy
+        self._access = access
+        self._resolver = Resolver(parse_networks(access.allow_networks), time.monotonic)
+
+    def fetch(self, url: str) -> Fetched:
+        """The picture at `url`.
+
+        Raises:
+            FetchError: nothing else, whatever the server does.
+        """
+        deadline = time.monotonic() + self._limits.total_timeout_s
+        place = parse_url(url)
+        for hop in range(self._limits.max_redirects + 1):
+            try:
+                with closing(self._connect(place, deadline)) as connection:
+                    found = self._ask(connection, place)
+            except FetchError as error:
+                if hop and error.answer is None:
+                    error.answer = Answer(place.geturl())
+                raise
+            if isinstance(found, Fetched):
+                return found
+            place = self._redirected(place, found)
+        detail = f"more than {self._limits.max_redirects} redirects, the last to {place.geturl()[:200]}"
+        raise FetchError(Reason.REDIRECT_REFUSED, detail, Answer(place.geturl()))
+
+    def _connect(self, place: SplitResult, deadline: float) -> Connection:
+        host, port = place.hostname or "", place.port or PORTS[place.scheme]
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._late(Answer(place.geturl()))
+        addresses = self._resolver.addresses(host, left)
+        if port not in (*PORTS.values(), *self._access.allow_ports):
+            allowed = parse_networks(self._access.allow_networks)
+            addresses = tuple(a for a in addresses if any(a.version == n.version and a in n for n in allowed))
+            if not addresses:
+                raise FetchError(Reason.ADDRESS_REFUSED, f"port {port} of {host} is none of the web's")
+        tls = trust(self._access.ca_file) if place.scheme == "https" else None
+        return Connection(addresses, host, port, tls, self._limits.connect_timeout_s, deadline)
+
+    def _ask(self, connection: Connection, place: SplitResult) -> Fetched | str:
+        """The picture, or where to look for it."""
+        url = place.geturl()
+        answer = Answer(url)
+        try:
+            with closing(connection.ask(self._request(place), self._limits.max_header_bytes)) as response:
+                answer = Answer(url, response.status, kept_headers(response.headers))
+                self._respect(response.headers, answer)
+                if response.status in REDIRECTS:
+                    return _location(response.headers, answer)
+                if not 200 <= response.status < 300:
+                    raise refused(answer, response.headers.get("retry-after"))
+                return Fetched(self._body(response, answer), answer)
+        except TimeoutError as error:
+            raise self._late(answer) from error
+        except (TooManyBytesError, LineTooLong) as error:
+            detail = f"the head of the answer has more than {self._limits.max_header_bytes:,} bytes"
+            raise FetchError(Reason.RESPONSE_TOO_LARGE, detail, answer) from error
+        except (IncompleteRead, ConnectionError) as error:
+            reason = Reason.CONNECTION_FAILED if answer.status is None else Reason.RESPONSE_TRUNCATED
+            raise FetchError(reason, f"the server hung up ({type(error).__name__})", answer) from error
+        except (OSError, HTTPException, ValueError) as error:
+            detail = f"no HTTP that we understand: {type(error).__name__}: {str(error)[:200]}"
+            raise FetchError(Reason.CONNECTION_FAILED, detail, answer) from error
+
+    def _late(self, answer: Answer) -> FetchError:
+        return FetchError(Reason.RESPONSE_TIMED_OUT, f"not finished within {self._limits.total_timeout_s:g} s", answer)
+
+    def _request(self, place: SplitResult) -> bytes:
+        target = quote(place.path or "/", safe=_PATH_SAFE) + (
+            f"?{quote(place.query, safe=_PATH_SAFE)}" if place.query else ""
+        )
+        lines = (
+            f"GET {target} HTTP/1.1",
+            f"Host: {place.netloc}",
+            f"User-Agent: {self._access.user_agent}",
+            "Accept: image/*, */*;q=0.5",
+            "Accept-Encoding: identity",
+            "Connection: close",
+        )
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1", "replace")
+
+    def _respect(self, headers: HTTPMessage, answer: Answer) -> None:
+        lines: dict[str, list[str]] = {}
+        for name, value in headers.items():
+            lines.setdefault(name.lower(), []).append(value)
+        said_no = opt_out(lines, self._policy)
+        if said_no is not None:
+            raise FetchError(Reason.OPTED_OUT, said_no.detail, answer, found=said_no.evidence())
+
+    def _redirected(self, place: SplitResult, location: str) -> SplitResult:
+        try:
+            target = parse_url(urljoin(place.geturl(), location))
+        except FetchError as error:
+            detail = f"redirected to {location[:200]!r}: {error.detail}"
+            raise FetchError(Reason.REDIRECT_REFUSED, detail, Answer(place.geturl())) from error
+        try:
+            self._resolver.addresses(target.hostname or "", self._limits.connect_timeout_s)
+        except FetchError as error:
+            if error.reason is Reason.ADDRESS_REFUSED:
+                detail = f"redirected to {location[:200]!r}: {error.detail}"
+                raise FetchError(Reason.REDIRECT_REFUSED, detail, Answer(place.geturl())) from error
+            raise
+        return target
+
+    def _body(self, response: HTTPResponse, answer: Answer) -> bytes:
+        limit = self._limits.max_body_bytes
+        if response.length is not None and response.length > limit:
+            raise _too_large(limit, answer, float(response.length))
+        body = bytearray()
+        sniffed = False
+        for piece in _decoded(response, answer, limit):
+            body += piece
+            if len(body) > limit:
+                raise _too_large(limit, answer)
+            if not sniffed and len(body) >= _SNIFFED:
+                sniffed = _sniff(body, answer)
+        if response.length:
+            detail = f"the server announced {response.length:,} bytes more than it sent"
+            raise FetchError(Reason.RESPONSE_TRUNCATED, detail, answer)
+        if not sniffed:
+            _sniff(body, answer)
+        return bytes(body)
+
+
+def kept_headers(headers: HTTPMessage) -> dict[str, str]:
+    """Those of `KEPT_HEADERS` that are there, lower-case names, sorted; lines of one name are joined by commas."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        low = name.lower()
+        if low in KEPT_HEADERS:
+            kept[low] = f"{kept[low]}, {value}" if low in kept else value
+    return {name: kept[name][:HEADER_CHARACTERS] for name in sorted(kept)}
+
+
+def refused(answer: Answer, retry_after: str | None, now: datetime | None = None) -> FetchError:
+    """What a status other than success is."""
+    status = answer.status or 0
+    wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
+    told = f"HTTP {status}" + (f", come back in {wait:.0f} s" if wait is not None else "")
+    if status in (404, 410):
+        return FetchError(Reason.HTTP_GONE, told, answer)
+    if status in (425, 429):
+        return FetchError(Reason.HTTP_RATE_LIMITED, told, answer, wait)
+    if status == 408:
+        return FetchError(Reason.RESPONSE_TIMED_OUT, told, answer, wait)
+    if status >= 500:
+        return FetchError(Reason.HTTP_SERVER_ERROR, told, answer, wait)
+    return FetchError(Reason.HTTP_REFUSED, told, answer, wait)
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """Seconds that a Retry-After asks for, as a number or as a date, at most a week; None: nothing understood."""
+    if value is None:
+        return None
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        return min(float(text), RETRY_AFTER_CAP_S)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return min(max(0.0, (when - now).total_seconds()), RETRY_AFTER_CAP_S)
+
+
+def _location(headers: Mapping[str, str] | HTTPMessage, answer: Answer) -> str:
+    location = headers.get("location")
+    if not location:
+        raise FetchError(Reason.REDIRECT_REFUSED, f"HTTP {answer.status} without a place to go", answer)
+    # browsers take what servers send as UTF-8; the parser gave it as Latin-1
+    return location.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _too_large(limit: int, answer: Answer, announced: float | None = None) -> FetchError:
+    told = f"announces {announced:,.0f} bytes" if announced else "sends and sends"
+    return FetchError(Reason.RESPONSE_TOO_LARGE, f"the server {told}: more than {limit:,}", answer)
+
+
+def _sniff(body: bytearray, answer: Answer) -> bool:
+    if picture_format(bytes(body[:_SNIFFED])) is None:
+        kind = answer.headers.get("content-type", "no type")[:100]
+        begins = bytes(body[:16])
+        detail = f"no picture: begins with {begins!r} ({kind})" if body else f"an empty answer ({kind})"
+        raise FetchError(Reason.RESPONSE_NO_IMAGE, detail, answer)
+    return True
+
+
+def _decoded(response: HTTPResponse, answer: Answer, limit: int) -> Iterator[bytes]:
+    """The body piece by piece, unpacked where the server packed it unasked; never much more than `limit` at once."""
+    encoding = (response.headers.get("content-encoding") or "identity").strip().lower()
+    if encoding in ("", "identity"):
+        yield from _pieces(response)
+        return
+    if encoding not in _COMPRESSED:
+        raise FetchError(Reason.RESPONSE_NO_IMAGE, f"encoded as {encoding[:40]!r}, which nobody asked for", answer)
+    unpacked = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        for packed in _pieces(response):
+            waiting = packed
+            while waiting:
+                yield unpacked.decompress(waiting, limit)
+                waiting = unpacked.unconsumed_tail
+        yield unpacked.flush()
+    except zlib.error as error:
+        raise FetchError(Reason.RESPONSE_TRUNCATED, f"its {encoding} does not unpack: {error}", answer) from error
+    if not unpacked.eof:
+        raise FetchError(Reason.RESPONSE_TRUNCATED, f"its {encoding} ends too early", answer)
+
+
+def _pieces(response: HTTPResponse) -> Iterator[bytes]:
+    size = _SNIFFED
+    while piece := response.read(size):
+        yield piece
+        size = _CHUNK

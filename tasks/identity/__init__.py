@@ -1,0 +1,1 @@
+"""Who is who: neighbours, calibration, linkage, persistent identities, cleaning and splits."""

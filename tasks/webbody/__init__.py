@@ -1,0 +1,1 @@
+"""WebBody: URL lists to cleaned identities with their bodies and faces."""

@@ -1,0 +1,50 @@
+"""A build of WebBody, as tasks hand it to each other and as it is summed up for a person."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from tasks.schema.forms import Form
+from tasks.shards.manifest import Manifest
+from tasks.webbody.config import Share, WebBodyForm
+from tasks.webbody.derivations import PartRead
+
+UNFINISHED = "webbody_unfinished"
+"""Builds that did not come to their members: kept apart, so that the latest whole one is found."""
+
+GROUP_PARTS = 16
+"""Parts of a list that one task downloads, at most."""
+
+
+class Summary(Form):
+    """The end of a run, for a person."""
+
+    manifest: str = ""
+    urls: dict[str, int] = Field(default_factory=dict, title="URLs")
+    rows: dict[str, int] = Field(default_factory=dict, title="Kept")
+    identities: int | None = None
+    splits: dict[str, int] = Field(default_factory=dict)
+    subsets: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, int] = Field(default_factory=dict)
+    exports: tuple[str, ...] = ()
+
+
+def shared_out(parts: Sequence[PartRead], share: Share) -> tuple[PartRead, ...]:
+    """The parts that this run works on."""
+    return tuple(parts[share.index :: share.count])
+
+
+def groups_of(parts: Sequence[PartRead], config: WebBodyForm, tasks: int) -> list[tuple[PartRead, ...]]:
+    """Parts in the groups that one task downloads each: enough for its processes, and all tasks busy."""
+    size = max(1, min(GROUP_PARTS * config.download.processes, -(-len(parts) // tasks)))
+    return [tuple(parts[start : start + size]) for start in range(0, len(parts), size)]
+
+
+def rejected(manifest: Manifest) -> dict[str, int]:
+    """Rejected samples of a build by reason, those of kept parents too; the most first."""
+    counted: Counter[str] = Counter()
+    for line in manifest.funnel.lines:
+        counted.update(line.rejected)
+        counted.update(line.children_rejected)
+    return dict(counted.most_common())

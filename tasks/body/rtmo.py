@@ -21,7 +21,8 @@ from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, provider
 from tasks.models.loaded import load_once
 from tasks.models.runtimes import Arrays, onnx_session, run_of, version_of
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.wrapper import CardModel
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError
 from tasks.schema.keypoints import COCO_17, Keypoints
@@ -31,23 +32,13 @@ _SIDE: Final = 640
 
 
 @dataclass(frozen=True)
-class RtmoPose:
+class RtmoPose(CardModel):
     """RTMO as `PoseModel` says; one picture a call, on the CPU as many at once as there are cores.
 
     Joints stay where the network sees them, also beyond the picture; boxes are clipped to it.
     """
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
 
     @property
     def _where(self) -> Provider:

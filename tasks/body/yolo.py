@@ -23,7 +23,8 @@ from tasks.body.pose_model import PersonDetections, demand_pictures
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, demand_provider, provider
 from tasks.models.loaded import load_once
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.wrapper import CardModel
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError
 from tasks.schema.keypoints import COCO_17, Keypoints
@@ -41,7 +42,7 @@ GPU_BATCH: Final = 32
 
 
 @dataclass(frozen=True)
-class YoloPose:
+class YoloPose(CardModel):
     """YOLO-pose of an Ultralytics file, as `PoseModel` says.
 
     Every picture is padded to the rectangle that it would get alone, so that its neighbours cannot change its result.
@@ -50,18 +51,8 @@ class YoloPose:
     `clip_joints`: joints that the network sees beyond the picture are moved to its edge, as Ultralytics does.
     """
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
     clip_joints: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

@@ -17,7 +17,8 @@ from tasks.models.card import ModelCard
 from tasks.models.device import cpu_threads
 from tasks.models.loaded import load_once
 from tasks.models.runtimes import Arrays, Run, Runtime, open_network, version_of
-from tasks.models.zoo import Zoo, digest_of
+from tasks.models.wrapper import CardModel
+from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
 from tasks.schema.keypoints import COCO_17, Keypoints
 
@@ -27,24 +28,14 @@ MAX_PEOPLE: Final = 300
 
 
 @dataclass(frozen=True)
-class ExportedYolo:
+class ExportedYolo(CardModel):
     """YOLO-pose of an Ultralytics file on the CPU, as `PoseModel` says; the same people as `YoloPose` gives.
 
     Joints stay where the network sees them, also beyond the picture. Pictures go through one by one, one thread each
     and as many at once as there are cores. Ultralytics and torch are needed once, for the export.
     """
 
-    card: ModelCard
-    zoo: Zoo
     runtime: Runtime
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

@@ -1,6 +1,7 @@
 """What every model of face recognition can do, and how to open one by the name of its card."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from tasks.models.card import Family, ModelCard
 from tasks.models.cards import CARDS
 from tasks.models.device import Device
 from tasks.models.embedding import EmbeddingSpec
+from tasks.models.wrapper import CardModel
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import ModelError, ShapeError
 
@@ -55,6 +57,15 @@ class Recogniser(Protocol):
             float32, (N, width), not normalised.
         """
         ...
+
+
+@dataclass(frozen=True)
+class CardRecogniser(CardModel):
+    """What every recogniser has from its card."""
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        return spec_of(self.card)
 
 
 def recognition_card(model: str | ModelCard) -> ModelCard:

@@ -17,13 +17,12 @@ import yaml
 from numpy.typing import NDArray
 
 from tasks.face.align import ARCFACE_112, ARCFACE_SIDE
-from tasks.face.recogniser import Faces, demand_width, model_input, spec_of
+from tasks.face.recogniser import CardRecogniser, Faces, demand_width, model_input
 from tasks.face.recogniser_torch import TorchNetwork, torch_execution
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, demand_provider, provider
-from tasks.models.embedding import EmbeddingSpec
 from tasks.models.loaded import load_once
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.errors import ModelError, ShapeError
 
 ALLOW: Final = "MANNEQUIN_ALLOW_REMOTE_CODE"
@@ -37,7 +36,7 @@ in plain torch."""
 
 
 @dataclass(frozen=True)
-class KprpeRecogniser:
+class KprpeRecogniser(CardRecogniser):
     """KP-RPE of a card, as `Recogniser` says.
 
     The code is that of the pinned commit; its digest is recorded when it is first run, and must stay the same.
@@ -48,8 +47,6 @@ class KprpeRecogniser:
         ModelError: nobody said yes, or only one of them.
     """
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
     remote_code: bool = False
 
@@ -60,18 +57,6 @@ class KprpeRecogniser:
                 f"{self.card.name} runs code of {self.card.hub_repo} (commit {self.card.revision}). If you trust it, "
                 f"say so twice: `remote_code` in the configuration, and {ALLOW}=1 where it runs. Or choose auraface-v1."
             )
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
-
-    @property
-    def spec(self) -> EmbeddingSpec:
-        return spec_of(self.card)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

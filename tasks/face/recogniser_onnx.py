@@ -9,13 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.face.recogniser import Faces, demand_width, model_input, spec_of
+from tasks.face.recogniser import CardRecogniser, Faces, demand_width, model_input, spec_of
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, provider
-from tasks.models.embedding import EmbeddingSpec
 from tasks.models.loaded import load_once
 from tasks.models.runtimes import import_onnxruntime
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.errors import ModelError
 
 GPU_BATCH: Final = 64
@@ -23,28 +22,14 @@ GPU_BATCH: Final = 64
 
 
 @dataclass(frozen=True)
-class OnnxRecogniser:
+class OnnxRecogniser(CardRecogniser):
     """A file with one picture input and one embedding output, as `Recogniser` says.
 
     On the CPU faces go through one by one, one thread each and as many at once as there are cores: the result depends
     neither on the neighbours nor on the number of cores. On a GPU they share batches, in half precision.
     """
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
-
-    @property
-    def spec(self) -> EmbeddingSpec:
-        return spec_of(self.card)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

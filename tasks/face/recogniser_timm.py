@@ -8,13 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.face.recogniser import Faces, demand_width, model_input, spec_of
+from tasks.face.recogniser import CardRecogniser, Faces, demand_width, model_input, spec_of
 from tasks.face.recogniser_torch import TorchNetwork, torch_execution
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, demand_provider, provider
-from tasks.models.embedding import EmbeddingSpec
 from tasks.models.loaded import load_once
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.errors import ModelError
 
 HEAD_WIDTH: Final = 64
@@ -22,24 +21,10 @@ HEAD_WIDTH: Final = 64
 
 
 @dataclass(frozen=True)
-class TimmRecogniser:
+class TimmRecogniser(CardRecogniser):
     """A face ViT as gau-nernst/timm-face trains them, as `Recogniser` says; its size is read off the weights."""
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
-
-    @property
-    def spec(self) -> EmbeddingSpec:
-        return spec_of(self.card)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

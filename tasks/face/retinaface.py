@@ -19,7 +19,8 @@ from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, demand_provider, provider
 from tasks.models.loaded import load_once
 from tasks.models.runtimes import Arrays, Run, Runtime, fastest_runtime, open_network, version_of
-from tasks.models.zoo import Zoo, digest_of, verified_file
+from tasks.models.wrapper import CardModel
+from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError, ShapeError
 from tasks.schema.webbody import LANDMARKS
@@ -35,7 +36,7 @@ GPU_BATCH: Final = 32
 
 
 @dataclass(frozen=True)
-class RetinaFace:
+class RetinaFace(CardModel):
     """RetinaFace of a file of weights, as `FaceDetector` says; which network it is, the weights tell.
 
     On the CPU pictures go through one by one, one thread each and as many at once as there are cores: faster than
@@ -44,18 +45,8 @@ class RetinaFace:
     `runtime`: what runs the network on the CPU; None: the fastest that is installed.
     """
 
-    card: ModelCard
-    zoo: Zoo
     device: Device = "auto"
     runtime: Runtime | None = None
-
-    @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        return digest_of(self.card, self.zoo)
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""

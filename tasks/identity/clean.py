@@ -19,11 +19,11 @@ from tasks.schema.columns import shard_schema
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Rejection
 from tasks.schema.webbody import IDENTITY_SCHEMA
-from tasks.shards.stage import Stage, StageOutput, Whole
+from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 
 
 @dataclass(frozen=True)
-class Clean(Stage):
+class Clean(StageOfWhole):
     """Identities -> those that are one person each, by the rules of `clean_rules`, in the order of the input.
 
     Whole inputs, in any order: the embeddings (all of them); the people (without them, photos are compared by faces
@@ -40,9 +40,6 @@ class Clean(Stage):
     @property
     def schema(self) -> pa.Schema:
         return IDENTITY_SCHEMA
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         rows = read_all(batches)
@@ -147,7 +144,7 @@ class ValidationConfig(Frozen):
 
 
 @dataclass(frozen=True)
-class Validation(Stage):
+class Validation(StageOfWhole):
     """Identities of a validation set, with their embeddings (a whole input): what `Clean` must not let in.
 
     `width` is that of the embeddings.
@@ -167,9 +164,6 @@ class Validation(Stage):
             pa.field("embedding", pa.list_(pa.float16(), self.width), nullable=False),
             pa.field("norm", pa.float32(), nullable=False),
         )
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         given = sort_whole(whole).embeddings

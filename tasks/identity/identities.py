@@ -24,7 +24,7 @@ from tasks.schema.errors import ConfigError
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.schema.webbody import IDENTITY_SCHEMA
-from tasks.shards.stage import Stage, StageOutput, Whole
+from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 
 SAME_PICTURE = 0.999
 """Two faces of one photo that are more alike than this are one face found twice."""
@@ -54,7 +54,7 @@ class IdentitiesConfig(Frozen):
 
 
 @dataclass(frozen=True)
-class Identities(Stage):
+class Identities(StageOfWhole):
     """Inputs: shards of embeddings. Whole: their neighbours, and (if `continues`) the identities of an earlier build.
 
     A face alone is rejected: `score` is its best cosine. The facts record what was calibrated and what linkage did.
@@ -69,9 +69,6 @@ class Identities(Stage):
     @property
     def schema(self) -> pa.Schema:
         return IDENTITY_SCHEMA
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         wanted = 1 + int(self.config.continues)

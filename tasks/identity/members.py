@@ -28,7 +28,7 @@ from tasks.images.hashing import hamming
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.schema.webbody import MEMBER_SCHEMA
-from tasks.shards.stage import Stage, StageOutput, Whole
+from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 
 
 class MembersConfig(Frozen):
@@ -40,7 +40,7 @@ class MembersConfig(Frozen):
 
 
 @dataclass(frozen=True)
-class Members(Stage):
+class Members(StageOfWhole):
     """Clean identities -> members, in the same order.
 
     Whole inputs, in any order: the people; and the members of the build before, if there was one.
@@ -55,9 +55,6 @@ class Members(Stage):
     @property
     def schema(self) -> pa.Schema:
         return MEMBER_SCHEMA
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         rows = read_all(batches)

@@ -14,7 +14,7 @@ from tasks.identity.neighbours import NEIGHBOURS, Neighbours, extend, nearest
 from tasks.models.device import Device, provider
 from tasks.schema.columns import shard_schema
 from tasks.schema.records import Frozen
-from tasks.shards.stage import Stage, StageOutput, Whole
+from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 
 ROWS_OUT = 65536
 """Rows of one output batch."""
@@ -43,7 +43,7 @@ def neighbours_schema(k: int) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class FindNeighbours(Stage):
+class FindNeighbours(StageOfWhole):
     """Inputs: shards of embeddings, those of an earlier build first. Whole (if `extends`): what this stage made there.
 
     Where the faces of the earlier build are not the first ones here, all is computed anew: the result is the same, the
@@ -63,9 +63,6 @@ class FindNeighbours(Stage):
 
     def execution(self) -> dict[str, str]:
         return {"provider": provider(self.device), "precision": "float32"}
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         if len(whole) != int(self.config.extends):

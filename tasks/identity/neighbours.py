@@ -238,8 +238,10 @@ class _Best:
         """
         import torch
 
-        cosines = torch.cat(strip).T.contiguous()
-        bound = cosines.topk(min(self.k, cosines.shape[1]), dim=1, sorted=False).values.amin(1)
+        group = _GROUP if len(strip) * self.tiles.size >= 2 * _GROUP * self.k else 1
+        # That the k highest of the groups' maxima are reached is a bound as well, and hardly a lower one.
+        most = torch.cat([each.view(-1, group, self.tiles.size).amax(1) for each in strip]).T.contiguous()
+        bound = most.topk(min(self.k, most.shape[1]), dim=1, sorted=False).values.amin(1)
         below = torch.nextafter(bound, torch.full_like(bound, -3.0))
         self.worst[self._rows(tile)] = torch.maximum(self.worst[self._rows(tile)], below)
 

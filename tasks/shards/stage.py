@@ -91,7 +91,7 @@ class Stage(ABC):
         """
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
-        """As `process`, with the whole inputs of the derivation at hand; overridden by stages that take any.
+        """As `process`, with the whole inputs of the derivation at hand (see `StageOfWhole`).
 
         Raises:
             TypeError: there are whole inputs, and the stage takes none.
@@ -111,6 +111,16 @@ class Stage(ABC):
     def params(self) -> dict[str, JsonValue]:
         """The parameters as they enter the key."""
         return self.config.model_dump(mode="json")
+
+
+class StageOfWhole(Stage):
+    """A stage that takes whole inputs: it defines `process_with` in place of `process`."""
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
+        return self.process_with(batches, ())
+
+    @abstractmethod
+    def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]: ...
 
 
 def stage_key(stage: Stage, inputs: tuple[str, ...], sides: tuple[str, ...]) -> str:

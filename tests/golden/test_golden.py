@@ -1,6 +1,7 @@
 """Versions are not left to memory: an output that changes while its stage's version does not fails here."""
 
 import importlib
+import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def stages() -> Iterator[type[Stage]]:
     while waiting:
         stage = waiting.pop()
         waiting += stage.__subclasses__()
-        if stage.__module__.startswith("tasks."):
+        if stage.__module__.startswith("tasks.") and not inspect.isabstract(stage):
             yield stage
 
 

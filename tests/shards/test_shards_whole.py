@@ -11,14 +11,14 @@ import pytest
 from tasks.schema.errors import StoreError
 from tasks.shards.derive import AccountingError, Derivation, Made, StageNotRunError, committed, realise
 from tasks.shards.manifest import build_manifest
-from tasks.shards.stage import Stage, StageOutput, Whole
+from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 from tasks.shards.store import Store
 from tasks.shards.verify import verify_store
 from tests.shards.sample_stages import VALUES, Make, MakeConfig, NoConfig
 
 
 @dataclass(frozen=True)
-class AboveMean(Stage):
+class AboveMean(StageOfWhole):
     """Adds the mean of all rows of its whole inputs to every row."""
 
     config: NoConfig
@@ -29,9 +29,6 @@ class AboveMean(Stage):
     @property
     def schema(self) -> pa.Schema:
         return VALUES
-
-    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        return self.process_with(batches, ())
 
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         totals = [pc.sum(batch["value"]).as_py() for each in whole for batch in each.batches(("value",))]

@@ -23,9 +23,8 @@ _PROHIBITED = (
 
 _OPT_OUT = (
     "Pictures whose server asked not to be used (`X-Robots-Tag` with `noai`, `noimageai` and their kin, or a TDM "
-    "reservation) were not taken, unless the parameters below say otherwise. A person, an address or a sample is taken "
-    "out on request: samples are found by `sample_id`, `source_uri` or `photo_sha256`, and stay out of every later "
-    "build."
+    "reservation) were not taken, unless the parameters below say otherwise. Who asks to be taken out is found by "
+    "`sample_id`, `source_uri` or `photo_sha256`; the verdict `remove` keeps a face out of every later build."
 )
 
 _PICTURES = (
@@ -98,7 +97,9 @@ def _readme(facts: BundleFacts, says: WebBodyCard) -> str:
     split = next((name for name, rows in facts.splits.items() if rows), "train")
     sections = [
         f"# {plain(_title(facts, says))}",
-        f"{facts.rows} pictures of {facts.identities} people, bodies with their faces and 17 keypoints (COCO).",
+        f"{facts.rows} pictures of {facts.identities} people, bodies with their faces and 17 keypoints (COCO)."
+        if facts.rows
+        else "**Empty**: nobody meets the rules of this subset, so there is nothing to load.",
         "## Purpose and law\n\n" + markdown_table(("", ""), list(_law(says).items())) + f"\n\n{_PROHIBITED}",
         f"## Opting out\n\n{_OPT_OUT}",
         "## Rows\n\n" + markdown_table(("what", "rows"), counts),

@@ -132,6 +132,8 @@ class RecordSink:
 class TarSink:
     """`webdataset/<split>-00000.tar`: `<number>.jpg`, `.json` and `.face.jpg` of each sample.
 
+    The perceptual hash is 16 hex digits there: few readers of JSON have whole numbers of 64 bits without a sign.
+
     Args:
         limit: payload of a file at most, bytes.
     """
@@ -145,7 +147,8 @@ class TarSink:
     def add(self, rows: pa.Table) -> None:
         for row in rows.to_pylist():
             body, face, split = row.pop("image")["bytes"], row.pop("face")["bytes"], row["split"]
-            said = json.dumps(row, sort_keys=True, ensure_ascii=False).encode()
+            told = {**row, "photo_phash": f"{row['photo_phash']:016x}"}
+            said = json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
             size = len(body) + len(face) + len(said)
             if split in self._open and self._open[split][0].size + size > self._limit:
                 self._close(split)

@@ -191,7 +191,7 @@ def _walk(store: Store, finals: list[ShardRecord]) -> list[StageRun]:
     def depth(ref: InputRef) -> int:
         if ref not in depths:
             record = records[ref] = records.get(ref) or _record(store, ref)
-            depths[ref] = 1 + max((depth(below) for below in (*record.inputs, *record.sides)), default=-1)
+            depths[ref] = 1 + max((depth(below) for below in _made_for(record)), default=-1)
         return depths[ref]
 
     for record in finals:
@@ -209,6 +209,12 @@ def _walk(store: Store, finals: list[ShardRecord]) -> list[StageRun]:
         if wrong:
             raise AccountingError(f"{record.stage}/{record.key}: {wrong}")
     return sorted(found, key=lambda each: (each.depth, each.record.stage, each.record.key))
+
+
+def _made_for(record: ShardRecord) -> Iterator[InputRef]:
+    """Inputs that belong to the record's own build: not what the same stage made for an earlier one."""
+    yield from record.inputs
+    yield from (side for side in record.sides if side.stage != record.stage)
 
 
 def _record(store: Store, ref: InputRef) -> ShardRecord:

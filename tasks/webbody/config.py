@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from tasks.models.card import Family
+from tasks.models.cards import CARDS
 from tasks.schema.forms import Form
 from tasks.schema.url_sources import UrlSource
 
@@ -32,6 +34,7 @@ PER_PART = STEPS[: STEPS.index("identities")]
 STAGES: dict[Step, tuple[str, ...]] = {
     "download": ("download", "retry_urls"),
     "identities": ("neighbours", "identities"),
+    "clean": ("verdicts", "validation", "clean"),
     "exports": (),
 }
 """Names of a step's stages, where they are not the step's own name."""
@@ -47,6 +50,13 @@ class Purpose(Form):
         min_length=2,
         description="Where it is built and used. In the EU untargeted scraping for face recognition is prohibited.",
     )
+
+    @model_validator(mode="after")
+    def _somebody_said_it(self) -> Self:
+        for name, said in self:
+            if said.startswith("Say here"):
+                raise ValueError(f"{name}: say it in your own words; it stands in the manifest and in the dataset card")
+        return self
 
 
 class DownloadRules(Form):
@@ -161,7 +171,7 @@ class ExportRules(Form):
     parquet: bool = Field(False, title="Parquet for Hugging Face datasets", description="With card and Croissant.")
     subsets: bool = Field(True, title="Subsets", description="Lists and bundles of wb4m, wb12m and wb_testing.")
     review: Literal["none", "label_studio", "fiftyone"] = Field(
-        "none", title="Doubtful faces", description="Pairs to look at; verdicts come back with `mannequin review`."
+        "none", title="Doubtful faces", description="Pairs to look at; verdicts come back with `mannequin verdicts`."
     )
     intermediate: bool = Field(
         False, title="Intermediate folders", description="Photos, bodies and faces under the seed's folder names."
@@ -218,6 +228,19 @@ class WebBodyForm(Form):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"two lists share a name: {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_known(self) -> Self:
+        named: dict[str, tuple[str, tuple[Family, ...]]] = {
+            "bodies": (self.bodies.model, ("ultralytics-pose", "onnx-pose")),
+            "faces": (self.faces.model, ("retinaface",)),
+            "recognition": (self.recognition.model, ("onnx-recognition", "timm-recognition", "kprpe-recognition")),
+        }
+        for part, (name, families) in named.items():
+            known = [card.name for card in CARDS if card.family in families]
+            if name not in known:
+                raise ValueError(f"{part}.model: there is no {name!r}; there is {', '.join(known)}")
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -10,11 +10,12 @@ from typing import Literal
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from tasks.download.ledger import failing_hosts, ledger_table, outcomes
+from tasks.download.ledger import FETCHED, failing_hosts, ledger_table, outcomes
 from tasks.download.retry import read_rejects
 from tasks.exports.webbody_card import WebBodyCard
 from tasks.exports.webbody_cut import CutConfig
 from tasks.exports.webbody_facts import SUBSETS, BundleConfig
+from tasks.exports.webbody_formats import SPLITS
 from tasks.exports.webbody_join import WebBodyShards
 from tasks.exports.webbody_sheets import sample_sheets
 from tasks.identity.review import find_doubts, pictures_of_faces
@@ -24,12 +25,14 @@ from tasks.images.sheet import encode_jpeg
 from tasks.machine.places import Machine
 from tasks.models.cards import CARDS
 from tasks.schema.records import ShardRecord
+from tasks.schema.rejections import Reason
 from tasks.shards.derive import Derivation, committed, realise_whole
 from tasks.shards.manifest import Manifest, build_manifest
 from tasks.shards.stage import Whole
 from tasks.webbody.build import UNFINISHED, Summary, rejected
 from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import FLOW, Build, all_chains, cleaned, linked, members, neighbours, retry_policy, urls
+from tasks.webbody.derivations import retry_policy, urls
+from tasks.webbody.joined import FLOW, Build, Joined
 
 ReviewForm = Literal["label_studio", "fiftyone"]
 
@@ -44,23 +47,24 @@ DECIDED = ("identities", "clean", "members")
 
 def webbody_manifest(build: Build, machine: Machine) -> Manifest:
     """The manifest of what was made so far; a build without members goes by the name of the unfinished ones."""
-    every = all_chains(build.read, build.config, machine)
-    wanted: dict[str, list[Derivation]] = {
+    joined = Joined(build, machine)
+    every = joined.every
+    wanted: dict[str, Sequence[Derivation]] = {
         "urls": [urls(part) for part in build.read],
         "photos": [chain.photos for chain in every],
         "people": [chain.people for chain in every],
         "faces": [chain.faces for chain in every],
         "recognised": [chain.recognised for chain in every],
-        "gated": [chain.gated for chain in every],
-        "neighbours": [neighbours(build, machine)],
-        "identities": [linked(build, machine)],
-        "clean": [cleaned(build, machine)],
-        "members": [members(build, machine)],
+        "gated": joined.gated,
+        "neighbours": [joined.neighbours],
+        "identities": [joined.identities],
+        "clean": [joined.clean],
+        "members": [joined.members],
     }
     outputs: dict[str, list[ShardRecord]] = {}
     for name in OUTPUTS:
         records = [record for each in wanted[name] if (record := committed(each, machine.store)) is not None]
-        if len(records) == len(wanted[name]):
+        if records and len(records) == len(wanted[name]):
             outputs[name] = records
     licences = {card.name: card.licence for card in CARDS}
     flow = FLOW if "members" in outputs else UNFINISHED
@@ -96,14 +100,31 @@ def bundle_config(form: WebBodyForm) -> BundleConfig:
     )
 
 
-def ledger_tables(
-    build: Build, machine: Machine
-) -> tuple[list[dict[str, str | int | float]], list[dict[str, str | int]]]:
+def ledger_tables(build: Build, machine: Machine) -> tuple[TableRows, TableRows]:
     """How the URLs of a build ended, and the hosts that fail most, as rows of tables."""
-    every = all_chains(build.read, build.config, machine)
-    records = [record for chain in every if (record := committed(chain.photos, machine.store)) is not None]
+    records = [
+        record
+        for chain in Joined(build, machine).every
+        if (record := committed(chain.photos, machine.store)) is not None
+    ]
     ledger = ledger_table(machine.store, records, retry_policy(build.config))
     return outcomes(ledger).to_pylist(), failing_hosts(ledger).to_pylist()
+
+
+def warnings_of(states: TableRows) -> list[str]:
+    """What a person should know about the URLs of a run that ended well."""
+    counted: Counter[str] = Counter()
+    for state in states:
+        counted[str(state["reason"] or state["status"])] += int(state["urls"])
+    found = []
+    if counted[Reason.ADDRESS_REFUSED]:
+        found.append(
+            f"{counted[Reason.ADDRESS_REFUSED]} URLs lead into networks that are not public and were not asked for: if "
+            "that is meant, name the networks in MANNEQUIN_ALLOW_NETWORKS or in the block Network."
+        )
+    if states and not counted[FETCHED]:
+        found.append("Not one URL was fetched: the artifacts say why.")
+    return found
 
 
 def sheets_markdown(shards: WebBodyShards, form: WebBodyForm) -> Mapping[str, str]:
@@ -124,15 +145,16 @@ def summary_of(
         counted[str(state["status"])] += int(state["urls"])
     rows = {line.stage: line.rows_out for line in manifest.funnel.lines if not line.beside}
     summary = Summary(manifest=manifest.digest, urls=dict(counted), rows=rows, rejected=rejected(manifest))
-    record = committed(members(build, machine), machine.store) if "members" in manifest.outputs else None
+    record = committed(Joined(build, machine).members, machine.store) if "members" in manifest.outputs else None
     if record is None:
         return summary
     table = pq.read_table(machine.store.data_path(record), columns=["identity", "split", "subsets"])
+    splits = Counter(table["split"].to_pylist())
     subsets = Counter(name for names in table["subsets"].to_pylist() for name in names)
     return summary.model_copy(
         update={
             "identities": len(table["identity"].unique()),
-            "splits": dict(sorted(Counter(table["split"].to_pylist()).items())),
+            "splits": {split: splits[split] for split in SPLITS},
             "subsets": dict(sorted(subsets.items())),
         }
     )
@@ -145,16 +167,16 @@ def write_review(form: ReviewForm, folder: Path, build: Build, machine: Machine)
         how many pairs were written.
     """
     store = machine.store
-    every = all_chains(build.read, build.config, machine)
-    before, after = (realise_whole(each(build, machine), store).record for each in (linked, cleaned))
+    joined = Joined(build, machine)
+    before, after = (realise_whole(each, store).record for each in (joined.identities, joined.clean))
     doubts = find_doubts(
         pq.read_table(store.data_path(before)),
         pq.read_table(store.data_path(after)),
         read_rejects(store, after),
-        [Whole(store.data_path(realise_whole(chain.gated, store).record)) for chain in every],
+        [Whole(store.data_path(realise_whole(chain.gated, store).record)) for chain in joined.every],
         answered=[verdict.about for verdict in read_verdicts(store)],
     )
-    faces = [Whole(store.data_path(realise_whole(chain.faces, store).record)) for chain in every]
+    faces = [Whole(store.data_path(realise_whole(chain.faces, store).record)) for chain in joined.every]
     pictures = pictures_of_faces(faces, {face for doubt in doubts for face in (doubt.face_a, doubt.face_b)})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".review-") as scratch:

@@ -23,25 +23,16 @@ from tasks.shards.derive import Derivation, StageNotRunError, committed, realise
 from tasks.shards.manifest import publish_manifest, read_manifest
 from tasks.webbody.build import Summary
 from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import (
-    FLOW,
-    Build,
-    ListRead,
-    PartRead,
-    all_chains,
-    chains,
-    cleaned,
-    downloads,
-    linked,
-    members,
-    open_previous,
-)
+from tasks.webbody.derivations import LONG_AGO, ListRead, PartRead, chains, downloads, urls
+from tasks.webbody.joined import FLOW, Build, Joined
+from tasks.webbody.joined import open_build as joined_by
 from tasks.webbody.report import (
     build_card,
     bundle_config,
     ledger_tables,
     sheets_markdown,
     summary_of,
+    warnings_of,
     webbody_manifest,
     write_review,
 )
@@ -71,9 +62,14 @@ def list_urls(source: UrlSource, config: WebBodyForm, places: PlaceNames) -> Lis
 def download_parts(parts: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> tuple[PartRead, ...]:
     """The photos of some parts: what was fetched before is found, what failed is tried again when it is due."""
     here = machine(places)
+    if config.steps == ("urls",):
+        outcomes = [realise(urls(part), here.store) for part in parts]
+        read = tuple(part.model_copy(update={"attempts": 0}) for part in parts)
+        return as_found(all(outcome.cached for outcome in outcomes), read)
     found = True
     while True:
-        attempts = [downloads(part, config, here, datetime.now(UTC)) for part in parts]
+        now = datetime.now(UTC) if "download" in config.steps else LONG_AGO
+        attempts = [downloads(part, config, here, now) for part in parts]
         wanted = [each for chain in attempts for each in chain if committed(each, here.store) is None]
         if not wanted:
             read = tuple(
@@ -107,28 +103,25 @@ def look_at_part(part: PartRead, config: WebBodyForm, places: PlaceNames) -> dic
 @task(name="open build", **RETRIED)
 def open_build(read: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> Build:
     """What is joined now, and which build it goes on from."""
-    here = machine(places)
-    gated = [committed(chain.gated, here.store) for chain in all_chains(read, config, here)]
-    previous = open_previous([record.ref for record in gated if record is not None], here)
-    return Build(config=config, read=read, previous=previous)
+    return joined_by(read, config, machine(places))
 
 
 @task(name="link", **RETRIED)
 def link_faces(build: Build, places: PlaceNames) -> int:
     """Faces to identities, going on from the build before; returns the faces that have one."""
-    return _made(linked(build, machine(places)), build, places)
+    return _made(Joined(build, machine(places)).identities, build, places)
 
 
 @task(name="clean", **RETRIED)
 def clean_identities(build: Build, places: PlaceNames) -> int:
     """Identities to those that are one person each; returns their faces."""
-    return _made(cleaned(build, machine(places)), build, places)
+    return _made(Joined(build, machine(places)).clean, build, places)
 
 
 @task(name="divide", **RETRIED)
 def divide_members(build: Build, places: PlaceNames) -> int:
     """Splits and subsets of the clean identities; returns the members."""
-    return _made(members(build, machine(places)), build, places)
+    return _made(Joined(build, machine(places)).members, build, places)
 
 
 def _made(derivation: Derivation, build: Build, places: PlaceNames) -> int:
@@ -142,9 +135,7 @@ def erase_embeddings(build: Build, places: PlaceNames) -> int:
     """Remove the embeddings of a finished build; what was made of them counts on. Returns how many shards went."""
     here = machine(places)
     made = [
-        committed(step, here.store)
-        for chain in all_chains(build.read, build.config, here)
-        for step in (chain.recognised, chain.gated)
+        committed(step, here.store) for chain in Joined(build, here).every for step in (chain.recognised, chain.gated)
     ]
     records = [record for record in made if record is not None and not record.erased]
     for record in records:
@@ -225,6 +216,8 @@ def report_build(build: Build, places: PlaceNames) -> Summary:
         manifest.funnel.rows(), key="webbody-funnel", description="Rows in, kept and rejected at every stage"
     )
     states, hosts = ledger_tables(build, here)
+    for warning in warnings_of(states):
+        get_run_logger().warning(warning)
     create_table_artifact(states, key="webbody-urls", description="How the URLs ended")
     create_table_artifact(hosts, key="webbody-hosts", description="Hosts that fail most")
     if "members" in manifest.outputs:
@@ -234,9 +227,10 @@ def report_build(build: Build, places: PlaceNames) -> Summary:
 
 
 def _shards(build: Build, here: Machine) -> WebBodyShards:
-    every = all_chains(build.read, build.config, here)
+    joined = Joined(build, here)
+    every = joined.every
     return WebBodyShards(
-        members=(_whole(members(build, here), here),),
+        members=(_whole(joined.members, here),),
         faces=_all_whole([chain.faces for chain in every], here),
         people=_all_whole([chain.people for chain in every], here),
         photos=_all_whole([chain.photos for chain in every], here),

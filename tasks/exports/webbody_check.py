@@ -113,7 +113,7 @@ def check_webbody(root: Path, near_duplicate_bits: int = SplitConfig().near_dupl
     problems += _overlaps(table, table["split"].to_pylist(), near_duplicate_bits)
     subsets = table["subsets"].to_pylist()
     tested = [WB_TESTING if WB_TESTING in names else "the other subsets" if names else "no subset" for names in subsets]
-    chosen = pc.is_in(pa.array(tested), pa.array([WB_TESTING, "the other subsets"]))
+    chosen = pc.is_in(pa.array(tested, pa.string()), pa.array([WB_TESTING, "the other subsets"]))
     problems += _overlaps(table.filter(chosen), [name for name in tested if name != "no subset"], near_duplicate_bits)
     for name in whole.config.subsets:
         problems += _subset_problems(root, name, table, [name in names for names in subsets])

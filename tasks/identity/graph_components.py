@@ -12,7 +12,7 @@ from tasks.identity.neighbours import Neighbours
 
 @dataclass(frozen=True)
 class Edges:
-    """Pairs of rows, `first` < `second`, each pair once, in their order; (E,) int64 each, and their cosines float32."""
+    """Pairs of rows, `first` < `second`, each pair once; (E,) int64 each, and their cosines float32."""
 
     rows: int
     first: NDArray[np.int64]
@@ -33,14 +33,15 @@ def edges(neighbours: Neighbours, least: NDArray[np.floating]) -> Edges:
     Args:
         least: (N,) cosine from which a row is linked.
     """
-    count = len(neighbours)
     row, place = np.nonzero((neighbours.cosine >= least[:, None]) & (neighbours.index >= 0))
     other = neighbours.index[row, place].astype(np.int64)
     cosine = neighbours.cosine[row, place]
-    wanted = cosine >= least[other]
-    row, other, cosine = row[wanted], other[wanted], cosine[wanted]
-    pair, at = np.unique(np.minimum(row, other) * count + np.maximum(row, other), return_index=True)
-    return Edges(count, pair // max(count, 1), pair % max(count, 1), cosine[at])
+    # A pair stands in both lists, or in that of one row; of the former the one from the lower row is taken.
+    last_cosine, last = neighbours.cosine[other, -1], neighbours.index[other, -1]
+    mutual = (cosine > last_cosine) | ((cosine == last_cosine) & (row <= last))
+    wanted = (cosine >= least[other]) & ((row < other) | ~mutual)
+    row, other = row[wanted], other[wanted]
+    return Edges(len(neighbours), np.minimum(row, other), np.maximum(row, other), cosine[wanted])
 
 
 def components(graph: Edges) -> NDArray[np.int64]:

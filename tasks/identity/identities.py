@@ -217,6 +217,7 @@ def _linkage_facts(
         "kept_apart": linked.kept_apart,
         "clusters_collapsed": int(how_close.collapsed.sum()),
         "closeness_limit": how_close.limit,
+        "aliases": carried.aliases,
         "ids_kept": carried.kept,
         "ids_new": carried.new,
         "ids_merged": carried.merged,

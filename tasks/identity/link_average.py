@@ -11,22 +11,33 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tasks.identity.gallery import Gallery, Linked, unit
 from tasks.identity.graph_components import Edges, edges, numbered
 from tasks.schema.records import Frozen
+
+MEAN_SHARE = 0.85
+"""The mean over many pairs of two people varies less than a single pair does. Measured in three spaces: from 0.7 to
+0.9 pair F stays within 0.01 of its best in each; at 1 people lose their odd faces."""
 
 _DOTS = 32768
 """Products computed at once."""
 
 
 class AverageLinkage(Frozen):
-    """Average linkage; faces that are never one person stay apart while clusters grow."""
+    """Average linkage; faces that are never one person stay apart while clusters grow.
+
+    Attributes:
+        mean_share: of the cosine from which two faces are linked, what two clusters need on average.
+    """
 
     method: Literal["average"] = "average"
+    mean_share: float = Field(default=MEAN_SHARE, gt=0, le=1)
 
     def link(self, gallery: Gallery) -> Linked:
-        return link_average(edges(gallery.neighbours, gallery.least), gallery.vectors, gallery.least, gallery.apart)
+        graph = edges(gallery.neighbours, gallery.least)
+        return link_average(graph, gallery.vectors, gallery.least * self.mean_share, gallery.apart)
 
 
 def link_average(
@@ -40,7 +51,7 @@ def link_average(
     Args:
         graph: which rows may be compared, and how similar they are.
         vectors: (N, width) of any length but zero.
-        least: (N,) cosine from which a row is linked; a cluster asks for the mean of its rows.
+        least: (N,) mean cosine that a row asks for; a cluster asks for the mean of its rows.
         apart: (M, 2) rows that never come together.
     """
     state = _Clusters(graph, unit(vectors), least, apart)
@@ -67,7 +78,7 @@ class _Clusters:
         self.first, self.second = graph.first, graph.second
         self.total = graph.cosine.astype(np.float64)
         self.known = np.ones(len(graph))
-        self.apart = np.unique(self._key(apart[:, 0], apart[:, 1]))
+        self.apart = self._key(apart[:, 0], apart[:, 1])
         self.kept_apart = 0
         self._separate()
 
@@ -87,7 +98,12 @@ class _Clusters:
 
     def _separate(self) -> None:
         """Drop the pairs of clusters that cannot be one person."""
-        if not len(self.apart) or not len(self.first):
+        one, other = np.divmod(self.apart, self.count)
+        compared = np.zeros(self.count, np.bool_)
+        compared[self.first] = compared[self.second] = True
+        wanted = compared[one] & compared[other]
+        self.apart = np.sort(self._key(one[wanted], other[wanted]))
+        if not len(self.apart):
             return
         key = self._key(self.first, self.second)
         at = np.minimum(np.searchsorted(self.apart, key), len(self.apart) - 1)
@@ -126,8 +142,8 @@ class _Clusters:
         self.cluster = into[self.cluster]
         self._merge_pairs(into)
         if len(self.apart):
-            one, other = into[self.apart // self.count], into[self.apart % self.count]
-            self.apart = np.unique(self._key(one, other))
+            one, other = np.divmod(self.apart, self.count)
+            self.apart = self._key(into[one], into[other])
             self._separate()
         return True
 

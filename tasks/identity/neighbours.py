@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.identity.neighbour_candidates import Candidates
 from tasks.schema.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -26,14 +27,8 @@ NEIGHBOURS = 80
 TILE = 1024
 """Rows of a tile: a power of two; a product of two tiles is 4 MiB and stays in the cache."""
 
-GPU_TILE = 16384
+GPU_TILE = 8192
 """The same on a GPU, where few large multiplications are faster."""
-
-_GROUP = 8
-"""Columns of a product whose maximum is compared first."""
-
-_ROOM = 64
-"""Candidates of a row that wait beside its neighbours until the best are chosen."""
 
 _STRIP = 8
 """First tiles that a tile meets together, to know well what a neighbour has to reach before one is noted."""
@@ -102,7 +97,8 @@ def extend(known: Neighbours, vectors: NDArray[np.floating], *, floor: float = -
     with torch.inference_mode():
         device = torch.device("cuda" if gpu else "cpu")
         tiles = _Tiles(vectors, GPU_TILE if gpu else TILE, device)
-        best = _Best(known, tiles, floor)
+        best = Candidates(tiles.count, tiles.size, known.index.shape[1], floor, device)
+        best.start_from(known.index, known.cosine)
         strip: list[torch.Tensor] = []
         for products, i, j in _products(tiles, len(known)):
             if i >= _STRIP:
@@ -114,7 +110,7 @@ def extend(known: Neighbours, vectors: NDArray[np.floating], *, floor: float = -
                 for first, each in enumerate(strip):
                     best.offer(each, first, j)
                 strip = []
-        return best.result()
+        return Neighbours(*best.chosen(len(vectors)))
 
 
 def _products(tiles: _Tiles, known: int) -> Iterator[tuple[torch.Tensor, int, int]]:
@@ -186,160 +182,3 @@ def _blank(products: torch.Tensor, i: int, j: int, tiles: _Tiles, known: int) ->
     old = known - first
     if old > 0:
         products[: old if i == j else tiles.size, :old] = -2.0
-
-
-class _Best:
-    """The best candidates of every row so far, as 64-bit keys that sort by cosine and then by the lower row."""
-
-    def __init__(self, known: Neighbours, tiles: _Tiles, floor: float) -> None:
-        import torch
-
-        self.k = known.index.shape[1]
-        self.tiles = tiles
-        self.floor = max(floor, -1.5)
-        padded = tiles.count * tiles.size
-        self.keys = torch.full((padded, self.k + _ROOM), _NOBODY, dtype=torch.int64, device=tiles.device)
-        self.filled = torch.zeros(padded, dtype=torch.int64, device=tiles.device)
-        self.worst = torch.full((padded,), self.floor, device=tiles.device)
-        self._steps = torch.arange(_GROUP, device=tiles.device) * (tiles.size // _GROUP)
-        self._size_bits = tiles.size.bit_length() - 1
-        self._part_bits = (tiles.size // _GROUP).bit_length() - 1
-        for start in range(0, len(known), tiles.size):
-            rows = slice(start, min(start + tiles.size, len(known)))
-            index = torch.from_numpy(known.index[rows]).to(tiles.device)
-            cosine = torch.from_numpy(known.cosine[rows]).to(tiles.device)
-            self.keys[rows, : self.k] = torch.where(index >= 0, _key(cosine, index), _NOBODY)
-            self.filled[rows] = self.k
-            self._rank(rows)
-
-    def _rows(self, tile: int) -> slice:
-        return slice(tile * self.tiles.size, (tile + 1) * self.tiles.size)
-
-    def _rank(self, rows: slice) -> None:
-        """Know the worst neighbour of the rows, whose neighbours stand in front."""
-        import torch
-
-        last = self.keys[rows, : self.k].amin(1)
-        self.worst[rows] = torch.where(last > _NOBODY, _cosine(last), self.floor)
-
-    def _choose(self, tile: int) -> None:
-        """Keep the best of the rows of a tile."""
-        rows = self._rows(tile)
-        self.keys[rows, : self.k] = self.keys[rows].topk(self.k, dim=1, sorted=False).values
-        self.keys[rows, self.k :] = _NOBODY
-        self.filled[rows] = self.k
-        self._rank(rows)
-
-    def meet(self, strip: list[torch.Tensor], tile: int) -> None:
-        """Bound the worst neighbour of a tile's rows from below, by its first products, before anything is sorted.
-
-        Args:
-            strip: products whose columns are the rows of the tile.
-        """
-        import torch
-
-        group = _GROUP if len(strip) * self.tiles.size >= 2 * _GROUP * self.k else 1
-        # That the k highest of the groups' maxima are reached is a bound as well, and hardly a lower one.
-        most = torch.cat([each.view(-1, group, self.tiles.size).amax(1) for each in strip]).T.contiguous()
-        bound = most.topk(min(self.k, most.shape[1]), dim=1, sorted=False).values.amin(1)
-        below = torch.nextafter(bound, torch.full_like(bound, -3.0))
-        self.worst[self._rows(tile)] = torch.maximum(self.worst[self._rows(tile)], below)
-
-    def offer(self, products: torch.Tensor, i: int, j: int) -> None:
-        """Look at the cosines of tile `i` (rows) with tile `j` (columns), for both sides."""
-        import torch
-
-        of_rows, of_columns = self.worst[self._rows(i)], self.worst[self._rows(j)]
-        size, part = self.tiles.size, self.tiles.size // _GROUP
-        least = of_columns.view(_GROUP, part).amin(0)
-        most = products.view(size, _GROUP, part).amax(1)
-        hit = _places(most > torch.minimum(of_rows[:, None], least))
-        row = hit >> self._part_bits
-        place = (row * size + (hit & (part - 1)))[:, None] + self._steps
-        cosines = products.view(-1).take(place)
-        found = _places(cosines > torch.minimum(of_rows.take(row)[:, None], of_columns.take(place & (size - 1))))
-        cosines, place = cosines.view(-1).take(found), place.view(-1).take(found)
-        row, column = place >> self._size_bits, place & (size - 1)
-        mine = _places(cosines > of_rows.take(row))
-        self._take(cosines.take(mine), row.take(mine), column.take(mine), i, j)
-        if i != j:
-            mine = _places(cosines > of_columns.take(column))
-            self._take(cosines.take(mine), column.take(mine), row.take(mine), j, i)
-
-    def _take(self, cosines: torch.Tensor, own: torch.Tensor, theirs: torch.Tensor, tile: int, other: int) -> None:
-        """Put candidates beside the neighbours of `own`, rows of `tile`; `theirs` are rows of the other tile."""
-        import torch
-
-        order = _order(own)
-        own, cosines = own.take(order), cosines.take(order)
-        keys = _key(cosines, theirs.take(order) + other * self.tiles.size)
-        mine = self.keys[self._rows(tile)]
-        filled = self.filled[self._rows(tile)]
-        while len(own):
-            counts = torch.bincount(own, minlength=self.tiles.size)
-            start = filled - counts.cumsum(0) + counts
-            place = torch.arange(len(own), device=own.device) + start.take(own)
-            fits = place < mine.shape[1]
-            if bool(fits.all()):
-                mine.view(-1)[own * mine.shape[1] + place] = keys
-                filled += counts
-                return
-            mine[own[fits], place[fits]] = keys[fits]
-            self._choose(tile)
-            wanted = ~fits & (cosines >= self.worst[self._rows(tile)].take(own))
-            own, cosines, keys = own[wanted], cosines[wanted], keys[wanted]
-
-    def result(self) -> Neighbours:
-        import torch
-
-        index = np.empty((self.tiles.rows, self.k), np.int32)
-        cosine = np.empty((self.tiles.rows, self.k), np.float32)
-        for tile in range(self.tiles.count):
-            rows = slice(tile * self.tiles.size, min((tile + 1) * self.tiles.size, self.tiles.rows))
-            keys = self.keys[rows].topk(self.k, dim=1).values
-            index[rows] = torch.where(keys > _NOBODY, _row(keys), -1).cpu().numpy()
-            cosine[rows] = torch.where(keys > _NOBODY, _cosine(keys), -2.0).cpu().numpy()
-        return Neighbours(index, cosine)
-
-
-_NOBODY = -(1 << 63)
-_LAST_ROW = (1 << 32) - 1
-_ALL_BUT_SIGN = (1 << 31) - 1
-
-
-def _places(mask: torch.Tensor) -> torch.Tensor:
-    """Where a mask is true, counted through its rows."""
-    import torch
-
-    if mask.device.type == "cpu":  # where numpy counts many times as fast
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.view(-1).nonzero()[:, 0]
-
-
-def _order(rows: torch.Tensor) -> torch.Tensor:
-    """The stable order of rows of a tile."""
-    import torch
-
-    if rows.device.type == "cpu":  # where numpy sorts small numbers by their digits, many times as fast
-        return torch.from_numpy(np.argsort(rows.numpy().astype(np.int16), kind="stable"))
-    return rows.sort(stable=True).indices
-
-
-def _key(cosine: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-    """A number that is larger for a larger cosine, then for a lower row."""
-    import torch
-
-    bits = (cosine + 0.0).view(torch.int32)  # no negative zero
-    ordered = torch.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
-    return (ordered.long() << 32) | (_LAST_ROW - row.long())
-
-
-def _cosine(key: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    ordered = (key >> 32).int()
-    return torch.where(ordered < 0, ordered ^ _ALL_BUT_SIGN, ordered).view(torch.float32)
-
-
-def _row(key: torch.Tensor) -> torch.Tensor:
-    return (_LAST_ROW - (key & _LAST_ROW)).int()

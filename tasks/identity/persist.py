@@ -47,6 +47,11 @@ class Carried:
     split: int
     vanished: int
 
+    @property
+    def aliases(self) -> int:
+        """How many ids some face had before."""
+        return len(pc.unique(pc.list_flatten(self.former)))
+
 
 def carry_over(sample_ids: pa.Array, cluster: NDArray[np.int64], known: Known | None = None) -> Carried:
     """Give every cluster the id of the identity that most of its faces had, each id once.

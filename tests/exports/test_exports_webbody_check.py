@@ -51,6 +51,13 @@ def test_a_good_tree_has_no_problem(exported: Path) -> None:
     ]
 
 
+def test_a_build_of_nobody_has_no_problem(tmp_path: Path) -> None:
+    build = apart()
+    build.members = []
+    export_bundles(Store(tmp_path / "store"), build.write(tmp_path / "in"), tmp_path / "out", CONFIG, card=CARD)
+    assert check_webbody(tmp_path / "out").problems == ()
+
+
 def test_people_in_two_splits_are_told(tmp_path: Path) -> None:
     build = apart()
     build.members[4] |= {"split": "test", "subsets": ["wb_testing"]}

@@ -8,7 +8,6 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.download.distribute import distribute
 from tasks.exports.webbody_bundle import export_bundles as write_bundles
 from tasks.exports.webbody_check import check_webbody
 from tasks.exports.webbody_folders import FOLDERS, export_folders
@@ -20,6 +19,7 @@ from tasks.schema.errors import StoreError
 from tasks.schema.home import absolute
 from tasks.schema.url_sources import UrlSource
 from tasks.shards.derive import Derivation, StageNotRunError, committed, realise, realise_whole
+from tasks.shards.distribute import distribute
 from tasks.shards.manifest import publish_manifest, read_manifest
 from tasks.webbody.build import Summary
 from tasks.webbody.config import WebBodyForm

@@ -1,10 +1,10 @@
-"""Many shards at once: threads, processes, or Ray through img2dataset's own distributor.
+"""Many shards at once: threads, processes, or Ray.
 
-A worker gets whole derivations and commits to the store by itself, so that nothing but names travels. img2dataset's
-multiprocessing distributor is not used: it waits for ever for a process that was killed.
+A worker gets whole derivations and commits to the store by itself, so that nothing but names travels. img2dataset's own
+distributors are not used: the one for processes waits for ever for a process that was killed, the one for Ray returns
+at the first worker that is lost.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Literal
 
-from tasks.download.upstream import submodule
+from tasks.schema.errors import ConfigError
 from tasks.schema.records import ShardRecord
-from tasks.shards.derive import Derivation, committed, realise
+from tasks.shards.derive import Derivation, realise
 from tasks.shards.store import Store
 
 Distributor = Literal["threads", "multiprocessing", "ray"]
-Row = tuple[int, Derivation]
 
-RAY_ROUNDS = 3
-"""img2dataset's Ray distributor returns at the first worker that is lost; what is missing then is asked for again."""
-
-_LOG = logging.getLogger(__name__)
+RAY_TRIES = 3
+"""How often Ray starts a shard again whose worker was lost."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +35,9 @@ class Realised:
 
 @dataclass(frozen=True)
 class Realiser:
-    """Makes a derivation in the process that calls it; takes and returns what img2dataset's distributors expect."""
+    """Makes a derivation in the process that calls it."""
 
     store: Store
-
-    def __call__(self, row: Row) -> tuple[bool, Row]:
-        result = self.realise(row[1])
-        if result.error is not None:
-            _LOG.error("shard %d: %s", row[0], result.error)
-        return result.error is None, row
 
     def realise(self, derivation: Derivation) -> Realised:
         try:
@@ -123,18 +114,16 @@ def _work(
 
 
 def _on_ray(derivations: Sequence[Derivation], store: Store) -> tuple[Realised, ...]:
-    found = {row: record for row, each in enumerate(derivations) if (record := committed(each, store)) is not None}
-    results = {row: Realised(record) for row, record in found.items()}
-    for _ in range(RAY_ROUNDS):
-        rows = [(row, each) for row, each in enumerate(derivations) if row not in results]
-        if not rows:
-            break
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError("Ray is chosen and not installed: install mannequin[ray], or choose processes.") from error
+    make = ray.remote(max_retries=RAY_TRIES)(Realiser.realise)
+    asked = [make.remote(Realiser(store), each) for each in derivations]
+    results = []
+    for each in asked:
         try:
-            submodule("distributor").ray_distributor(1, Realiser(store), rows, None, 0)
-        except Exception as error:  # noqa: BLE001 - Ray's, for a worker that is gone
-            _LOG.warning("Ray lost a worker: %s", error)
-        for row, each in rows:
-            if (record := committed(each, store)) is not None:
-                results[row] = Realised(record, None, ran=True)
-    missing = Realised(None, "it was not made: the worker's log says why")
-    return tuple(results.get(row, missing) for row in range(len(derivations)))
+            results.append(ray.get(each))
+        except ray.exceptions.RayError as error:
+            results.append(Realised(None, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
+    return tuple(results)

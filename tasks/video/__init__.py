@@ -1,0 +1,1 @@
+"""Films: what they are, their frames, their colours."""

@@ -1,0 +1,51 @@
+"""Films as PyAV opens them: local files in containers of films only, and the stream that holds the picture."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tasks.video.ffmpeg import file_argument
+
+if TYPE_CHECKING:
+    from av import VideoStream
+    from av.container import InputContainer
+
+TIMED_FORMATS: Final = ("mov", "matroska", "mpegts", "mpeg", "avi", "asf", "flv", "mxf", "ogg", "nut", "gxf")
+RAW_FORMATS: Final = ("hevc", "h264", "av1", "obu", "ivf", "m4v", "mpegvideo", "vc1", "vvc", "evc", "dv", "yuv4mpegpipe")
+"""Bare streams: what they give as timestamps was counted by a reader, not written by a camera."""
+
+OPTIONS: Final = {"format_whitelist": ",".join((*TIMED_FORMATS, *RAW_FORMATS)), "protocol_whitelist": "file"}
+"""Playlists and scripts would make us read other files and addresses than the one we were given."""
+
+
+class NoPictureError(Exception):
+    """The file opens, and holds no stream of pictures."""
+
+
+@contextmanager
+def open_film(path: Path, threads: int = 1) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    """A film and its picture stream: the one that ffmpeg takes by itself, never a cover.
+
+    Native code runs on bytes of strangers here: only for films that `probe` let pass, or in a child process.
+
+    Raises:
+        NoPictureError: it has sound only, or only covers.
+        av.error.FFmpegError: it does not open.
+    """
+    import av
+
+    with av.open(file_argument(path), metadata_errors="ignore", options=OPTIONS) as container:
+        still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+        stream = container.streams.best("video")
+        if stream is None or stream.disposition & still:
+            stream = next((each for each in container.streams.video if not each.disposition & still), None)
+        if stream is None:
+            raise NoPictureError
+        stream.codec_context.thread_count = threads
+        yield container, stream
+
+
+def is_raw(container: "InputContainer") -> bool:
+    """Whether a container carries no timestamps of its own."""
+    return not set(container.format.name.split(",")).isdisjoint(RAW_FORMATS)

@@ -67,6 +67,9 @@ def _check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
     unknown = parameters.keys() - flow.parameters.properties.keys()
     if unknown:
         raise ConfigError(f"{flow.name} has no parameter {', '.join(sorted(unknown))}.")
+    missing = set(flow.parameters.required or ()) - parameters.keys()
+    if missing:
+        raise ConfigError(f"{flow.name} needs {', '.join(sorted(missing))}: see deployments/{flow.name}.json.")
     try:
         flow.validate_parameters(parameters)
     except (ParameterTypeError, SignatureMismatchError) as error:

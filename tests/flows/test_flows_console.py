@@ -6,7 +6,8 @@ import logging
 import pytest
 from rich.console import Console
 
-from flows.console import Progress
+from flows.console import Progress, run_flow
+from tasks.schema.errors import ConfigError
 
 
 def said(name: str, level: int, path: str, message: str, **extra: str) -> None:
@@ -40,3 +41,14 @@ def test_tasks_are_counted_our_words_shown_and_prefects_left_out() -> None:
         "nobody serves the pictures",
         "0:00 · describe part 1 done, 2 found",
     ]
+
+
+def test_a_missing_parameter_names_an_example() -> None:
+    from prefect import flow
+
+    @flow(name="webbody")
+    def needs_config(config: int) -> None:
+        raise AssertionError(config)
+
+    with pytest.raises(ConfigError, match=r"needs config: see deployments/webbody\.json"):
+        run_flow(needs_config, {}, Console(), verbose=False)

@@ -5,8 +5,9 @@ distributors are not used: the one for processes waits for ever for a process th
 at the first worker that is lost.
 """
 
+import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -48,82 +49,80 @@ class Realiser:
 
 
 def distribute(
-    derivations: Sequence[Derivation], store: Store, processes_count: int, distributor: Distributor
-) -> tuple[Realised, ...]:
+    derivations: Sequence[Derivation], store: Store, workers: int, distributor: Distributor
+) -> Iterator[tuple[int, Realised]]:
     """Find or make every derivation; one that fails, or whose process dies, leaves the others alone.
 
     Args:
         derivations: picklable, except for threads.
         store: at the same path for every worker.
-        processes_count: workers; for Ray the cluster decides.
-        distributor: what the workers are. Processes are spawned: the main module must be importable.
-    Returns:
-        one result for each, in order.
+        workers: how many; for Ray the cluster decides.
+        distributor: what they are. Processes are spawned: the main module must be importable.
+    Yields:
+        the position of a derivation and what became of it, each once, as they end.
     """
     if distributor == "ray":
-        return _on_ray(derivations, store)
+        yield from _on_ray(derivations, store)
+        return
     pool: Callable[[int], Executor] = ThreadPoolExecutor if distributor == "threads" else _processes
-    realiser = Realiser(store)
-    results: dict[int, Realised] = {}
     waiting = deque(range(len(derivations)))
     while waiting:
-        lost = _work(pool, max(1, processes_count), waiting, derivations, realiser, results)
-        for row in lost:
-            if _work(pool, 1, deque([row]), derivations, realiser, results):
-                results[row] = Realised(None, "its process died twice, the second time alone")
-    return tuple(results[row] for row in range(len(derivations)))
+        lost = []
+        for row, result in _work(pool(max(1, workers)), max(1, workers), waiting, derivations, store):
+            if result is None:
+                lost.append(row)
+            else:
+                yield row, result
+        for row in sorted(lost):
+            for _, result in _work(pool(1), 1, deque([row]), derivations, store):
+                yield row, result or Realised(None, "its process died twice, the second time alone")
 
 
 def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_caller)
+
+
+def _leave_interrupts_to_the_caller() -> None:
+    """Ctrl+C reaches every process of a terminal; what is under way is finished, and nothing new begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _work(
-    pool: Callable[[int], Executor],
-    count: int,
-    waiting: deque[int],
-    derivations: Sequence[Derivation],
-    realiser: Realiser,
-    results: dict[int, Realised],
-) -> list[int]:
-    """Take rows from `waiting` until there are none or a process dies; returns the rows that were under way then."""
+    pool: Executor, count: int, waiting: deque[int], derivations: Sequence[Derivation], store: Store
+) -> Iterator[tuple[int, Realised | None]]:
+    """Take rows from `waiting` until there are none or a process dies; None for what was under way then."""
+    realiser = Realiser(store)
     flying: dict[Future[Realised], int] = {}
-    lost: list[int] = []
-    with pool(count) as workers:
-        while (waiting or flying) and not lost:
-            while waiting and len(flying) < count:
+    broken = False
+    with pool:
+        while flying or (waiting and not broken):
+            while waiting and not broken and len(flying) < count:
                 row = waiting.popleft()
                 try:
-                    flying[workers.submit(realiser.realise, derivations[row])] = row
+                    flying[pool.submit(realiser.realise, derivations[row])] = row
                 except BrokenProcessPool:
-                    lost.append(row)
-                    break
+                    broken = True
+                    yield row, None
             done, _ = wait(flying, return_when=FIRST_COMPLETED) if flying else (set(), set())
             for future in done:
-                row = flying.pop(future)
                 try:
-                    results[row] = future.result()
+                    result = future.result()
                 except BrokenProcessPool:
-                    lost.append(row)
-        for future, row in flying.items():
-            try:
-                results[row] = future.result()
-            except BrokenProcessPool:
-                lost.append(row)
-    return sorted(lost)
+                    broken, result = True, None
+                yield flying.pop(future), result
 
 
-def _on_ray(derivations: Sequence[Derivation], store: Store) -> tuple[Realised, ...]:
+def _on_ray(derivations: Sequence[Derivation], store: Store) -> Iterator[tuple[int, Realised]]:
     try:
         import ray
     except ImportError as error:
         raise ConfigError("Ray is chosen and not installed: install mannequin[ray], or choose processes.") from error
     make = ray.remote(max_retries=RAY_TRIES)(Realiser.realise)
-    asked = [make.remote(Realiser(store), each) for each in derivations]
-    results = []
-    for each in asked:
+    asked = {make.remote(Realiser(store), each): row for row, each in enumerate(derivations)}
+    while asked:
+        (done,), _ = ray.wait(list(asked), num_returns=1)
         try:
-            results.append(ray.get(each))
+            result = ray.get(done)
         except ray.exceptions.RayError as error:
-            results.append(Realised(None, f"{type(error).__name__}: {str(error).splitlines()[0]}"))
-    return tuple(results)
+            result = Realised(None, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        yield asked.pop(done), result

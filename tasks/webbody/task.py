@@ -79,8 +79,8 @@ def download_parts(parts: tuple[PartRead, ...], config: WebBodyForm, places: Pla
         if "download" not in config.steps:
             raise StageNotRunError("download")
         found = False
-        results = distribute(wanted, here.store, config.download.processes, config.download.distributor)
-        failed = [result.error for result in results if result.error is not None]
+        ended = distribute(wanted, here.store, config.download.processes, config.download.distributor)
+        failed = [result.error for _, result in sorted(ended) if result.error is not None]
         if failed:
             raise StoreError(f"{len(failed)} of {len(wanted)} downloads did not end; the first: {failed[0]}")
 

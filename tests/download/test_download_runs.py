@@ -18,11 +18,12 @@ from tasks.download.tracking import Tracking, started, track
 from tasks.download.transport import TransportLimits
 from tasks.schema.rejections import Reason
 from tasks.shards.derive import Derivation, realise
-from tasks.shards.distribute import Distributor, distribute
+from tasks.shards.distribute import Distributor
 from tasks.shards.store import Store
 from tests.download.conftest import LOCAL
 from tests.download.listed import ListedUrls, ListedUrlsConfig
 from tests.download.url_server import UrlServer
+from tests.shards.test_shards_distribute import in_order
 
 SMALL = DownloadConfig(image_px=64, limits=TransportLimits(total_timeout_s=5.0), patience=Patience(tries=1))
 ROOT = Path(__file__).parents[2]
@@ -48,9 +49,9 @@ def test_downloads_run_elsewhere(server: UrlServer, tmp_path: Path, distributor:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment})
     try:
         wanted = shards(server, 3, 5)
-        results = distribute(wanted, Store(tmp_path), 2, distributor)
+        results = in_order(wanted, Store(tmp_path), 2, distributor)
         assert [result.record and result.record.rows_kept for result in results] == [5, 5, 5]
-        assert not any(result.ran for result in distribute(wanted, Store(tmp_path), 2, distributor))
+        assert not any(result.ran for result in in_order(wanted, Store(tmp_path), 2, distributor))
     finally:
         if distributor == "ray":
             ray.shutdown()
@@ -64,6 +65,7 @@ from tasks.shards.derive import realise
 from tasks.shards.store import Store
 from tests.download.test_download_runs import shards
 from tests.download.url_server import UrlServer
+from tests.shards.test_shards_distribute import in_order
 
 class Elsewhere:
     url = staticmethod(lambda path: f"http://127.0.0.1:{sys.argv[2]}{path}")

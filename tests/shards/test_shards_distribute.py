@@ -13,7 +13,7 @@ import pytest
 from tasks.schema.records import Frozen
 from tasks.schema.webbody import URL_SCHEMA
 from tasks.shards.derive import Derivation
-from tasks.shards.distribute import distribute
+from tasks.shards.distribute import Distributor, Realised, distribute
 from tasks.shards.stage import Stage, StageOutput
 from tasks.shards.store import Store
 from tests.download.url_server import url_rows
@@ -51,17 +51,21 @@ def fates(*names: str) -> list[Derivation]:
     return [Derivation(Fate(FateConfig(number=number, fate=name))) for number, name in enumerate(names)]
 
 
+def in_order(derivations: list[Derivation], store: Store, workers: int, distributor: Distributor) -> list[Realised]:
+    return [result for _, result in sorted(distribute(derivations, store, workers, distributor))]
+
+
 def test_threads_keep_failures_apart(tmp_path: Path) -> None:
-    results = distribute(fates("lives", "fails", "lives"), Store(tmp_path), 2, "threads")
+    results = in_order(fates("lives", "fails", "lives"), Store(tmp_path), 2, "threads")
     assert [result.record is not None for result in results] == [True, False, True]
     assert "on purpose" in (results[1].error or "")
     assert [result.ran for result in results] == [True, False, True]
-    assert not distribute(fates("lives"), Store(tmp_path), 2, "threads")[0].ran
+    assert not in_order(fates("lives"), Store(tmp_path), 2, "threads")[0].ran
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_shard(tmp_path: Path) -> None:
     names = ["lives", "dies", "lives", "fails", "lives", "dies", "lives"]
-    results = distribute(fates(*names), Store(tmp_path), 2, "multiprocessing")
+    results = in_order(fates(*names), Store(tmp_path), 2, "multiprocessing")
     assert [result.record is not None for result in results] == [name == "lives" for name in names]
     assert "died" in (results[1].error or "")

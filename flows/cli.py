@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 import flows
-from flows.console import INTERRUPTED, load_flow, run_flow
-from flows.parameters import assign, defaults, read_config
+from flows.console import INTERRUPTED, load_flow, run_flow, view_of
+from flows.parameters import assign, defaults, read_config, translated
 from flows.places import connect, search_places, store_root
 from flows.printing import summary_lines, table_lines
 from tasks.schema.errors import ConfigError, MannequinError, SourceError
@@ -46,10 +46,11 @@ def run(
     with _errors_explained():
         if flow not in flow_names():
             raise ConfigError(f"There is no flow {flow!r}: there is {', '.join(flow_names())}.")
-        given = {} if config is None else {"config": read_config(config)}
+        given = {} if config is None else {"config": translated(flow, read_config(config), _err)}
         connect()
         loaded = load_flow(flow, verbose=verbose)
-        summary = run_flow(loaded, assign(given, parameter or [], defaults(loaded)), _err, verbose=verbose)
+        parameters = assign(given, parameter or [], defaults(loaded))
+        summary = run_flow(loaded, parameters, _err, verbose=verbose, beside=view_of(flow, parameters, _err))
         if summary is not None:
             _out.print("\n".join(summary_lines(summary)), markup=False)
 
@@ -126,6 +127,20 @@ def verdicts(
         where = Store(store_root(store))
         new = add_verdicts(where, read_verdicts_of(source))
         _out.print(f"{new} new verdicts; {len(read_verdicts(where))} stand.")
+
+
+@app.command()
+def monitor(
+    tree: Annotated[Path | None, typer.Argument(help="The folder of the patches; the store's where not given.")] = None,
+    store: Annotated[str | None, typer.Option(help="Name of a Store block; default: the one the run used.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print once and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print once, as JSON.")] = False,
+) -> None:
+    """Watch a build of video_patches that runs, or look at one that has ended."""
+    with _errors_explained():
+        from flows.monitor import show_build
+
+        show_build(tree, store, _out, once=once, as_json=as_json)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -40,17 +40,37 @@ def load_flow(name: str, *, verbose: bool) -> "Flow[Any, Any]":
     return flow
 
 
+def view_of(flow: str, parameters: dict[str, Any], console: Console) -> AbstractContextManager[None] | None:
+    """The live view that a flow has of its own, for a terminal; None where the usual line will do."""
+    if flow != "video_patches" or not console.is_terminal:
+        return None
+    from flows.monitor import watching
+    from flows.places import store_root
+    from tasks.shards.store import Store
+
+    config, places = parameters.get("config", {}), parameters.get("places", {})
+    store = Store(store_root(places.get("store", "default")))
+    return watching(Path(config.get("output") or store.root / "exports" / flow), store, console)
+
+
 def run_flow(
-    flow: "Flow[Any, Any]", parameters: dict[str, Any], console: Console, *, verbose: bool
+    flow: "Flow[Any, Any]",
+    parameters: dict[str, Any],
+    console: Console,
+    *,
+    verbose: bool,
+    beside: AbstractContextManager[None] | None = None,
 ) -> "BaseModel | None":
     """Run a flow in this process.
 
+    Args:
+        beside: a live view that stands below what is printed, in place of the usual line.
     Raises:
         MannequinError: the parameters do not fit, or the flow failed.
     """
     _check(flow, parameters)
     signal.signal(signal.SIGINT, _Interrupt(console))
-    with nullcontext() if verbose else Progress(console):
+    with beside or nullcontext(), nullcontext() if verbose else Progress(console, live=beside is None):
         state: State[Any] = cast("Any", flow)(**parameters, return_state=True)
     if state.is_completed():
         result: BaseModel | None = state.result()
@@ -97,13 +117,14 @@ class Progress(logging.Handler):
     Prefect's own lines are left out: the UI has them.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, live: bool = True) -> None:
         super().__init__(logging.INFO)
         self._console = console
+        self._live = live
         self._done: dict[str, Counter[str]] = {}
         self._started = time.monotonic()
         self._ended = threading.Event()
-        self._status = console.status("starting") if console.is_terminal else None
+        self._status = console.status("starting") if console.is_terminal and live else None
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Self:
@@ -138,7 +159,7 @@ class Progress(logging.Handler):
         while not self._ended.wait(pause):
             if self._status is not None:
                 self._status.update(self._line())
-            else:
+            elif self._live:
                 self._console.print(self._line())
 
     def _line(self) -> str:

@@ -12,6 +12,7 @@ from tasks.schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from prefect import Flow
+    from rich.console import Console
 
 
 def defaults(flow: "Flow[Any, Any]") -> dict[str, Any]:
@@ -63,6 +64,22 @@ def read_config(path: Path) -> Any:
         return _filled_in(yaml.safe_load(text), path)  # JSON is YAML
     except yaml.YAMLError as error:
         raise ConfigError(f"The configuration {path} is neither JSON nor YAML: {error}") from error
+
+
+def translated(flow: str, config: Any, console: "Console") -> Any:
+    """A configuration in the flow's own form; video_patches also takes a seed's `generator_config.json`.
+
+    Raises:
+        ConfigError: all that is wrong with it, where the flow has a reader of its own.
+    """
+    if flow != "video_patches":
+        return config
+    from tasks.patches.seed_config import read_config
+
+    read = read_config(config)
+    for note in read.notes:
+        console.print(note, markup=False, style="dim")
+    return read.form.model_dump(mode="json", exclude_unset=True)
 
 
 def _filled_in(value: Any, path: Path) -> Any:

@@ -50,6 +50,15 @@ class Funnel(Frozen):
                 return line
         raise KeyError(stage)
 
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rejected samples by reason, those of kept parents too; the most first."""
+        counted: Counter[str] = Counter()
+        for line in self.lines:
+            counted.update(line.rejected)
+            counted.update(line.children_rejected)
+        return dict(counted.most_common())
+
     def rows(self) -> list[dict[str, str | int]]:
         """A table for people: one row a stage."""
         return [

@@ -1,12 +1,10 @@
 """A build of WebBody, as tasks hand it to each other and as it is summed up for a person."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import Field
 
 from tasks.schema.forms import Form
-from tasks.shards.manifest import Manifest
 from tasks.webbody.config import Share, WebBodyForm
 from tasks.webbody.derivations import PartRead
 
@@ -39,12 +37,3 @@ def groups_of(parts: Sequence[PartRead], config: WebBodyForm, tasks: int) -> lis
     """Parts in the groups that one task downloads each: enough for its processes, and all tasks busy."""
     size = max(1, min(GROUP_PARTS * config.download.processes, -(-len(parts) // tasks)))
     return [tuple(parts[start : start + size]) for start in range(0, len(parts), size)]
-
-
-def rejected(manifest: Manifest) -> dict[str, int]:
-    """Rejected samples of a build by reason, those of kept parents too; the most first."""
-    counted: Counter[str] = Counter()
-    for line in manifest.funnel.lines:
-        counted.update(line.rejected)
-        counted.update(line.children_rejected)
-    return dict(counted.most_common())

@@ -29,7 +29,7 @@ from tasks.schema.rejections import Reason
 from tasks.shards.derive import Derivation, committed, realise_whole
 from tasks.shards.manifest import Manifest, build_manifest
 from tasks.shards.stage import Whole
-from tasks.webbody.build import UNFINISHED, Summary, rejected
+from tasks.webbody.build import UNFINISHED, Summary
 from tasks.webbody.config import WebBodyForm
 from tasks.webbody.derivations import retry_policy, urls
 from tasks.webbody.joined import FLOW, Build, Joined
@@ -144,7 +144,7 @@ def summary_of(
     for state in states:
         counted[str(state["status"])] += int(state["urls"])
     rows = {line.stage: line.rows_out for line in manifest.funnel.lines if not line.beside}
-    summary = Summary(manifest=manifest.digest, urls=dict(counted), rows=rows, rejected=rejected(manifest))
+    summary = Summary(manifest=manifest.digest, urls=dict(counted), rows=rows, rejected=manifest.funnel.rejected)
     record = committed(Joined(build, machine).members, machine.store) if "members" in manifest.outputs else None
     if record is None:
         return summary

@@ -15,15 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from tasks.video.ffmpeg import ffmpeg_exe
-except ImportError:
-    from imageio_ffmpeg import get_ffmpeg_exe as ffmpeg_exe
+from tasks.video.ffmpeg import ffmpeg_exe
 
 Transfer = Literal["sdr", "pq", "hlg"]
 Codec = Literal["h264", "hevc", "av1", "mpeg2", "mpeg4", "vp9", "prores", "ffv1"]
 Kind = Literal["moving", "static", "black", "flat", "soft", "grain", "fade_in", "fade_out", "flash"]
-Planes = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Planes = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]
 
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]], np.float32)
 """Linear BT.709 to linear BT.2020. Source: BT.2087."""
@@ -209,8 +206,8 @@ def _pictures(
     dtype = np.uint8 if bits == 8 else np.uint16
     top, bottom = letterbox
     rng = np.random.default_rng(99)
-    noise = _noise((height + 64, width + 64), rng) * np.float32(grain * step)
-    strong = _noise((height + 64, width + 64), rng) * np.float32(6 * step)
+    noise = _noise((height + 64, width + 64), grain * step, rng)
+    strong = _noise((height + 64, width + 64), 6 * step, rng)
     for scene in scenes:
         stage = _Stage(scene, width, height, transfer, fields)
         for n in range(scene.frames * fields):
@@ -219,7 +216,8 @@ def _pictures(
                 dy, dx = rng.integers(0, 64, 2)
                 field = strong if scene.kind == "grain" else noise
                 luma = luma + field[dy : dy + height, dx : dx + width]
-            planes = [np.clip(np.rint(p), 0, (256 << (bits - 8)) - 1).astype(dtype) for p in (luma, cb, cr)]
+                np.clip(luma, 0, (256 << (bits - 8)) - 1, out=luma)
+            planes = [p.astype(dtype) for p in (luma, cb, cr)]
             for plane, black, part in zip(planes, (16, 128, 128), (1, 2, 2), strict=True):
                 plane[: top // part] = black * step
                 plane[plane.shape[0] - bottom // part :] = black * step
@@ -227,7 +225,7 @@ def _pictures(
 
 
 class _Stage:
-    """What a shot shows at each of its moments, as 4:2:0 code values, not yet rounded."""
+    """What a shot shows at each of its moments, as 4:2:0 code values."""
 
     def __init__(self, scene: Scene, width: int, height: int, transfer: Transfer, fields: int) -> None:
         self.scene, self.width, self.height, self.fields = scene, width, height, fields
@@ -262,8 +260,8 @@ class _Stage:
         gain = self._gain(n / self.fields)
         if gain != 1:
             black = (16 * self.step, 128 * self.step, 128 * self.step)
-            planes = [b + (p - b) * np.float32(gain) for p, b in zip(planes, black, strict=True)]
-            planes[0] = np.minimum(planes[0], 235 * self.step)
+            faded = [b + (p - b) * np.float32(gain) for p, b in zip(planes, black, strict=True)]
+            planes = [np.clip(np.rint(p), 16 * self.step, 235 * self.step).astype(np.int16) for p in faded]
         return planes[0], planes[1], planes[2]
 
     def _gain(self, n: float) -> float:
@@ -284,8 +282,8 @@ def _bounce(distance: int, room: int) -> int:
     return min(turn, 2 * room - turn) // 2 * 2
 
 
-def _noise(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    return rng.standard_normal(shape, dtype=np.float32)
+def _noise(shape: tuple[int, int], deviation: float, rng: np.random.Generator) -> NDArray[np.int16]:
+    return np.rint(rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)).astype(np.int16)
 
 
 def _texture(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -315,8 +313,9 @@ def _planes(display: NDArray[np.float32], transfer: Transfer) -> Planes:
     cb, cr = (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)
     half = (display.shape[1] // 2, display.shape[0] // 2)
     small = [cv2.resize(c, half, interpolation=cv2.INTER_AREA) for c in (cb, cr)]
-    chroma = [np.asarray((c * 224 + 128) * step, np.float32) for c in small]
-    return np.asarray((luma * 219 + 16) * step, np.float32), chroma[0], chroma[1]
+    codes = [(luma * 219 + 16) * step, *((c * 224 + 128) * step for c in small)]
+    y, u, v = (np.rint(each).astype(np.int16) for each in codes)
+    return y, u, v
 
 
 def _hdr_signal(display: NDArray[np.float32], transfer: Transfer) -> NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""Patches for super-resolution: what is planned, cut, judged, stacked and written."""

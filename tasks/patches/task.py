@@ -1,0 +1,142 @@
+"""The tasks of the flow `video_patches`: each finds or makes shards in the store, or hands them on."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from prefect import get_run_logger, task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from tasks.machine.places import PlaceNames
+from tasks.machine.task import RETRIED, as_found, machine
+from tasks.patches.build import (
+    Build,
+    Summary,
+    drop_incomplete,
+    made,
+    patches_manifest,
+    plan_of,
+    summary_of,
+    tree_of,
+    why_rejected,
+)
+from tasks.patches.build_plan import write_plan
+from tasks.patches.config import FilmSource, VideoPatchesForm
+from tasks.patches.derivations import GIGABYTE, FilmRead, count_pieces, film, pieces, windows
+from tasks.patches.finished import Report, finish_tree
+from tasks.patches.pieces import demand_room
+from tasks.schema.errors import StoreError
+from tasks.shards.derive import StageNotRunError, committed, realise
+from tasks.shards.distribute import distribute
+from tasks.shards.manifest import publish_manifest, read_manifest
+from tasks.video.films import film_digest
+
+TELL_EVERY_S = 2.0
+"""How often a progress artifact is brought up to date."""
+
+
+@task(name="look at film", task_run_name="look at {source.name}", **RETRIED)
+def look_at_film(source: FilmSource, config: VideoPatchesForm, places: PlaceNames) -> FilmRead:
+    """What a film is, and the windows of all of its pieces."""
+    here = machine(places)
+    try:
+        digest = film_digest(Path(source.path))
+    except OSError:
+        digest = ""
+    outcome = realise(film(source, digest), here.store, only=config.steps)
+    read = FilmRead(source=source, digest=digest)
+    if not outcome.record.data.rows:
+        get_run_logger().warning("%s is left out: %s", source.name, why_rejected(read, here)[1])
+    elif "windows" in (*config.steps, config.until):
+        count = count_pieces(source, here.store.data_path(outcome.record), config)
+        read = read.model_copy(update={"pieces": count})
+    planned = [realise(windows(read, piece, config), here.store, only=config.steps) for piece in range(read.pieces)]
+    return as_found(outcome.cached and all(each.cached for each in planned), read)
+
+
+@task(name="open build", **RETRIED)
+def open_build(read: tuple[FilmRead, ...], config: VideoPatchesForm, places: PlaceNames) -> Build:
+    """What is made now; written down in the tree for `mannequin monitor`."""
+    here = machine(places)
+    build = Build(config=config, read=read)
+    if "patches" in config.steps:
+        write_plan(tree_of(build, here), plan_of(build, here, datetime.now(UTC)))
+    return build
+
+
+@task(name="cut", task_run_name="cut {films[0].source.name}", tags=["cpu"], **RETRIED)
+def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames) -> tuple[str, ...]:
+    """The patches of some films; returns what went wrong with single pieces, which leaves the others alone."""
+    here, config = machine(places), build.config
+    wanted = {
+        f"{read.source.name}, piece {number}": each
+        for read in films
+        for number, each in enumerate(pieces(read, config, here))
+    }
+    drop_incomplete(wanted.values(), here)
+    missing = {name: each for name, each in wanted.items() if committed(each, here.store) is None}
+    if not missing:
+        return as_found(True, ())
+    if "patches" not in config.steps:
+        raise StageNotRunError("patches")
+    demand_room(tree_of(build, here), 0, int(config.machine.min_free_gb * GIGABYTE))
+    shown = cast(
+        "UUID", create_progress_artifact(0.0, description="Pieces of " + ", ".join(read.source.name for read in films))
+    )
+    names, troubles, last_told = list(missing), [], 0.0
+    ended = distribute(list(missing.values()), here.store, config.machine.workers, config.machine.distributor)
+    for done, (row, result) in enumerate(ended, 1):
+        if result.error is not None:
+            troubles.append(f"{names[row]}: {result.error}")
+            get_run_logger().error(troubles[-1])
+        if time.monotonic() - last_told > TELL_EVERY_S or done == len(names):
+            last_told = time.monotonic()
+            update_progress_artifact(shown, progress=100 * done / len(names))
+    return tuple(troubles)
+
+
+@task(name="publish", **RETRIED)
+def publish_build(build: Build, cuts: tuple[tuple[str, ...], ...], places: PlaceNames) -> Build:
+    """The manifest of what was made."""
+    here = machine(places)
+    manifest = patches_manifest(build, here)
+    publish_manifest(here.store, manifest)
+    troubles = tuple(trouble for each in cuts for trouble in each)
+    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest, "troubles": troubles})
+
+
+@task(name="report", **RETRIED)
+def report_build(build: Build, places: PlaceNames) -> Summary:
+    """Statistics, contact sheet and card; files of earlier builds that belong to none of these patches go.
+
+    Raises:
+        StoreError: single pieces were not made; the others are, and are reported.
+    """
+    here = machine(places)
+    here.store.sweep_temporary()
+    manifest = read_manifest(here.store, build.flow, build.manifest)
+    create_table_artifact(
+        manifest.funnel.rows(), key="patches-funnel", description="Rows in, kept and rejected at every stage"
+    )
+    records = tuple(made(build, here))
+    if not records:
+        return summary_of(build, manifest, records, here)
+    report = Report.of(build, manifest, records, here)
+    create_table_artifact(report.statistics, key="patches-formats", description="Wanted, planned and kept")
+    create_table_artifact(report.films, key="patches-films", description="What became of every film")
+    create_markdown_artifact(report.sheet_markdown, key="patches-sheet", description="Ground truth beside its stacks")
+    for warning in report.warnings:
+        get_run_logger().warning(warning)
+    if build.troubles:
+        raise StoreError(
+            f"{len(build.troubles)} pieces were not made, the first: {build.troubles[0]}. All others are: run again."
+        )
+    removed = finish_tree(build, records, report, here)
+    return summary_of(build, manifest, records, here).model_copy(update={"removed": removed or None})

@@ -1,0 +1,213 @@
+"""Decoded frames to 8-bit RGB pictures: exact crops of the tonemapped, scaled picture, and thumbnails."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.schema.films import Film, Transfer
+from tasks.video.planes import Codes, Planes, read_planes
+from tasks.video.resample import lanczos
+from tasks.video.tonemap import (
+    MOBIUS_KNEE,
+    Floats,
+    display_to_light,
+    gamut_matrix,
+    hlg_to_light,
+    light_to_display,
+    mobius_coefficients,
+    pq_to_light,
+    yuv_to_rgb,
+)
+
+Picture = NDArray[np.uint8]
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+THUMBNAIL_SIDE = 160
+"""Pixels of a thumbnail's longer side."""
+
+_THUMBNAIL_ROWS: Final = 4
+"""At most so many rows of the film make one of a thumbnail; the others are skipped."""
+_LIGHT_STEPS: Final = 4095
+"""Steps of the tables from signal to light: 12 bits, a quarter of a 10-bit code each."""
+_OCTAVES: Final = 22
+"""Halvings of white down to what is black in 8 bits: 255 * 2 ** (-22 / 2.4) is less than half a level."""
+_WHITE_BITS: Final = 127 << 9
+"""Sign, exponent and nine bits of the mantissa of the float 1."""
+_MATRICES: Final = {
+    "bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "smpte240m": "smpte240m",
+    "fcc": "fcc",
+}  # fmt: skip
+_GAMUTS: Final = {"bt2020": "bt2020", "smpte431": "p3", "smpte432": "p3"}
+_TO_LIGHT: Final = {Transfer.PQ: pq_to_light, Transfer.HLG: hlg_to_light, Transfer.SDR: display_to_light}
+_SITINGS: Final = {
+    "left": (0.25, 0.25, 0.0, 0.5), "center": (0.25, 0.25, 0.25, 0.25), "topleft": (0.0, 0.5, 0.0, 0.5),
+    "top": (0.0, 0.5, 0.25, 0.25), "bottomleft": (0.5, 0.0, 0.0, 0.5), "bottom": (0.5, 0.0, 0.25, 0.25),
+}  # fmt: skip
+"""Bilinear weights of the farther chroma sample in even rows, odd rows, even columns, odd columns."""
+
+
+class Converter:
+    """Pictures from the frames of one film, as ffmpeg makes them from the whole frame; safe to share among threads.
+
+    The chains that crops agree with, before `scale=W:H:flags=lanczos` in RGB:
+
+    - PQ and HLG: `zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0:peak=10,
+      zscale=t=bt709:m=gbr,format=gbrp`;
+    - SDR: `zscale=m=gbr,format=gbrp`, with `p=bt709:t=bt709` where the primaries are wider than BT.709's.
+
+    Untagged matrices are BT.2020 for HDR, else BT.709 from 1280 columns or 577 rows on and BT.601 below. The primaries
+    of older standards count as BT.709's, as players take them, and P3 with any white as P3 with D65.
+
+    Args:
+        film: what probing found out about it.
+        chroma_location: where chroma lies between luma samples, in ffmpeg's words; `left` is what ffmpeg assumes where
+            a film does not tell.
+    """
+
+    def __init__(self, film: Film, chroma_location: str = "left") -> None:
+        self.film = film
+        self._siting = _SITINGS[chroma_location]
+
+    def thumbnail(self, frame: av.VideoFrame) -> Picture:
+        """The upright picture without its letterbox: (height, width, 3), RGB, the longer side `THUMBNAIL_SIDE`."""
+        left, top, right, bottom = self.film.content
+        shrink = min(1.0, THUMBNAIL_SIDE / max(right - left, bottom - top))
+        small = self._turned((max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink))))
+        upright = (self.film.width, self.film.height)
+        box, whole = self._coded(self.film.content, upright), self._turned(upright)
+        planes = read_planes(frame)
+        shrunk = [_shrunk(view, box, whole, small).ravel() for view in planes.views()]
+        chroma = shrunk[1:] or [shrunk[0][:0]] * 2
+        tiny = Planes(
+            shrunk[0], *chroma, small[0], small[0], small, (0, 0), planes.bits, planes.unit, planes.full_range, planes.rgb
+        )
+        return self._upright(self._picture(tiny, small, (0, 0, *small)))
+
+    def crop(self, frame: av.VideoFrame, scaled: Size, xyxy: Box) -> Picture:
+        """A patch of the upright picture scaled to `scaled`: (height, width, 3), RGB.
+
+        Args:
+            frame: of the film, as decoded.
+            scaled: width and height of the whole picture, letterbox included; the film's own means no scaling.
+            xyxy: left, top, right, bottom in the scaled picture, right and bottom exclusive.
+
+        Raises:
+            ValueError: The patch is empty or reaches beyond the picture.
+        """
+        left, top, right, bottom = xyxy
+        if not (0 <= left < right <= scaled[0] and 0 <= top < bottom <= scaled[1]):
+            raise ValueError(f"a patch {xyxy} of a picture of {scaled[0]}x{scaled[1]}")
+        box = self._coded(xyxy, scaled)
+        return self._upright(self._picture(read_planes(frame), self._turned(scaled), box))
+
+    def _picture(self, planes: Planes, size: Size, box: Box) -> Picture:
+        """The part `box` of the frame scaled to `size`, as coded, not yet upright."""
+        from tasks.video import kernels
+
+        left, top, right, bottom = box
+        recipe = _recipe(self.film, planes.bits, planes.unit, planes.full_range, planes.rgb, planes.size)
+        siting = np.array((*planes.halved, *self._siting), np.float32)
+        chroma_columns, chroma_rows = planes.chroma_size
+        layout = (planes.stride, planes.chroma_stride, chroma_rows, chroma_columns, _WHITE_BITS - _OCTAVES * 512)
+        source = (
+            *(planes.luma, planes.u, planes.v, layout, recipe.levels, siting),
+            *(recipe.signal, recipe.tone, recipe.linear, _display_table()),
+        )
+        if size == planes.size:
+            begin = left & ~1
+            picture = np.empty((bottom - top, right - begin, 3), np.uint8)
+            kernels.whole(*source, top, begin, picture)
+            return picture[:, left - begin :]
+        rows = lanczos(planes.size[1], size[1]).between(top, bottom)
+        columns = lanczos(planes.size[0], size[0]).between(left, right)
+        begin = int(columns.first[0]) & ~1
+        picture = np.empty((bottom - top, right - left, 3), np.uint8)
+        kernels.scaled(
+            *(*source, planes.size, rows.first, rows.weight),
+            *(begin, columns.first - np.int32(begin), columns.weight, columns.halving, picture),
+        )
+        return picture
+
+    def _turned(self, size: Size) -> Size:
+        """Width and height as coded of an upright size."""
+        return size if self.film.rotation % 180 == 0 else (size[1], size[0])
+
+    def _coded(self, box: Box, size: Size) -> Box:
+        """Where a box of the upright picture of `size` lies in the coded one."""
+        left, top, right, bottom = box
+        width, height = size
+        return {
+            0: box,
+            90: (top, width - right, bottom, width - left),
+            180: (width - right, height - bottom, width - left, height - top),
+            270: (height - bottom, left, height - top, right),
+        }[self.film.rotation]
+
+    def _upright(self, picture: Picture) -> Picture:
+        return np.ascontiguousarray(np.rot90(picture, -(self.film.rotation // 90)))
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Numbers for the compiled loops, float32: see tasks/video/kernels.py."""
+
+    levels: NDArray[np.float32]
+    signal: NDArray[np.float32]
+    tone: NDArray[np.float32]
+    linear: NDArray[np.float32]
+
+
+@lru_cache(maxsize=64)
+def _recipe(film: Film, bits: int, unit: int, full_range: bool, rgb: bool, size: Size) -> _Recipe:
+    hdr = film.transfer is not Transfer.SDR
+    gamut = _GAMUTS.get(film.primaries, "bt2020" if hdr else "bt709")
+    curved = hdr or gamut != "bt709"
+    untagged = "bt2020" if hdr else "bt709" if size[0] >= 1280 or size[1] > 576 else "bt601"
+    matrix = yuv_to_rgb("bt709" if rgb else _MATRICES.get(film.matrix, untagged))
+    code = unit * (1 << bits - 8)
+    if full_range or film.full_range:
+        black, luma_span, chroma_span = 0, unit * ((1 << bits) - 1), unit * ((1 << bits) - 1)
+    else:
+        black, luma_span, chroma_span = 16 * code, 219 * code, 224 * code
+    top = _LIGHT_STEPS if curved else 255
+    signal = (top / luma_span, -black * top / luma_span, *(top * matrix[[0, 1, 1, 2], [2, 1, 2, 1]]))
+    a, b, gain = mobius_coefficients()
+    knee = MOBIUS_KNEE if hdr else np.inf
+    return _Recipe(
+        levels=np.array((1 / chroma_span, -128 * code / chroma_span), np.float32),
+        signal=np.array(signal, np.float32),
+        tone=np.array((*gamut_matrix(gamut, "bt709").ravel(), knee, a, b, gain), np.float32),
+        linear=_light_table(film.transfer) if curved else np.empty(0, np.float32),
+    )
+
+
+@lru_cache(maxsize=4)
+def _light_table(transfer: Transfer) -> NDArray[np.float32]:
+    signal: Floats = np.arange(_LIGHT_STEPS + 1) / _LIGHT_STEPS
+    return _TO_LIGHT[transfer](signal).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _display_table() -> Picture:
+    """Levels by the upper bits of light from 2**-22 to 1, 512 steps an octave, each rounded from its middle."""
+    bits = (np.arange(_OCTAVES * 512 + 1, dtype=np.int32) + (_WHITE_BITS - _OCTAVES * 512) << 14) + (1 << 13)
+    levels = np.floor(light_to_display(bits.view(np.float32).astype(np.float64)) * 255 + 0.5)
+    levels[0] = 0
+    return levels.astype(np.uint8)
+
+
+def _shrunk(view: Codes, box: Box, whole: Size, small: Size) -> Codes:
+    """The part `box`, given in a picture of the size `whole`, of a plane as means of blocks."""
+    height, width = view.shape
+    left, right = (round(x * width / whole[0]) for x in (box[0], box[2]))
+    top, bottom = (round(y * height / whole[1]) for y in (box[1], box[3]))
+    step = max(1, (bottom - top) // (small[1] * _THUMBNAIL_ROWS))
+    part = view[top : max(bottom, top + 1) : step, left : max(right, left + 1)]
+    shrunk: Codes = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
+    return shrunk

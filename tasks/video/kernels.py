@@ -1,0 +1,306 @@
+"""Compiled inner loops of the conversion from film frames to RGB; imported where the first picture is made.
+
+They release the interpreter lock, keep all state on their own stack and use neither gathers nor reassociation, so
+that a pixel is the same number in whichever thread, crop or vector lane it is computed.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+BLOCK = 64
+"""Rows that are resampled horizontally at once, where columns do not repeat."""
+
+
+def _compiled(function: Any) -> Any:
+    """Compiled on first use, kept on disk where numba finds a folder to write to."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep it in
+        return njit(**options)(function)
+
+
+@_compiled
+def _blend(plane, first, second, weight, scale, offset, out):  # type: ignore[no-untyped-def]
+    """`out` = scale * ((1 - weight) * row at `first` + weight * row at `second`) + offset."""
+    count = out.shape[0]
+    a = plane[first : first + count]
+    b = plane[second : second + count]
+    rest = np.float32(1) - weight
+    for x in range(count):
+        out[x] = (np.float32(a[x]) * rest + np.float32(b[x]) * weight) * scale + offset
+
+
+@_compiled
+def _spread(half, even, odd, out):  # type: ignore[no-untyped-def]
+    """Twice as many columns: `half` holds one neighbour more at each end; `even`, `odd`: weights of the farther."""
+    keep_even = np.float32(1) - even
+    keep_odd = np.float32(1) - odd
+    for x in range(out.shape[0] // 2):
+        out[2 * x] = half[x + 1] * keep_even + half[x] * even
+        out[2 * x + 1] = half[x + 1] * keep_odd + half[x + 2] * odd
+
+
+@_compiled
+def _signal(luma, u, v, k, red, green, blue):  # type: ignore[no-untyped-def]
+    """R'G'B' from luma codes and centred chroma, in the units that the coefficients `k` were scaled to."""
+    scale, offset, red_v, green_u, green_v, blue_u = k[0], k[1], k[2], k[3], k[4], k[5]
+    for x in range(u.shape[0]):
+        y = np.float32(luma[x]) * scale + offset
+        red[x] = y + red_v * v[x]
+        green[x] = y + green_u * u[x] + green_v * v[x]
+        blue[x] = y + blue_u * u[x]
+
+
+@_compiled
+def _indices(values, top, out):  # type: ignore[no-untyped-def]
+    """Nearest entries of a table whose last one is `top`."""
+    low = np.float32(0)
+    half = np.float32(0.5)
+    for x in range(values.shape[0]):
+        out[x] = np.int32(min(max(values[x], low), top) + half)
+
+
+@_compiled
+def _look_up(table, where, out):  # type: ignore[no-untyped-def]
+    for x in range(out.shape[0]):
+        out[x] = table[np.uint32(where[x])]
+
+
+@_compiled
+def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
+    """In place: gamut matrix, then the Möbius curve on the largest component; negative light becomes none."""
+    m00, m01, m02, m10, m11, m12, m20, m21, m22 = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
+    knee, a, b, c = k[9], k[10], k[11], k[12]
+    least = np.float32(1e-6)
+    one = np.float32(1)
+    for x in range(red.shape[0]):
+        r = m00 * red[x] + m01 * green[x] + m02 * blue[x]
+        g = m10 * red[x] + m11 * green[x] + m12 * blue[x]
+        bl = m20 * red[x] + m21 * green[x] + m22 * blue[x]
+        peak = max(max(r, g), max(bl, least))
+        gain = c * (peak + a) / ((peak + b) * peak)
+        gain = one if peak <= knee else gain
+        red[x] = r * gain
+        green[x] = g * gain
+        blue[x] = bl * gain
+
+
+@_compiled
+def _octaves(values, bits, first, out):  # type: ignore[no-untyped-def]
+    """Entries of a table with 512 steps an octave, by the upper bits of the floats; `bits` is `values` seen as int32."""
+    low = np.float32(0)
+    one = np.float32(1)
+    for x in range(values.shape[0]):
+        values[x] = min(max(values[x], low), one)
+    for x in range(values.shape[0]):
+        out[x] = max(np.int32(bits[x] >> np.int32(14)) - first, np.int32(0))
+
+
+@_compiled
+def _rounded(values):  # type: ignore[no-untyped-def]
+    """To whole levels, in place."""
+    low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
+    for x in range(values.shape[0]):
+        values[x] = np.float32(np.int32(min(max(values[x], low), top) + half))
+
+
+@_compiled
+def _combine(a, b, c, d, weights, first, out, begin):  # type: ignore[no-untyped-def]
+    """`out` = (or +=, unless `begin`) four rows by their weights."""
+    p, q, r, s = weights[first], weights[first + 1], weights[first + 2], weights[first + 3]
+    if begin:
+        for x in range(out.shape[0]):
+            out[x] = p * a[x] + q * b[x] + r * c[x] + s * d[x]
+    else:
+        for x in range(out.shape[0]):
+            out[x] = out[x] + p * a[x] + q * b[x] + r * c[x] + s * d[x]
+
+
+@_compiled
+def _halve(row, weights, out):  # type: ignore[no-untyped-def]
+    """Every second column of `row` with the eleven that follow it, by the twelve weights; in the order of `_combine`."""
+    a, b, c, d, e, f = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    g, h, i, j, k, m = weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]
+    for x in range(out.shape[0]):
+        at = 2 * x
+        total = a * row[at] + b * row[at + 1] + c * row[at + 2] + d * row[at + 3] + e * row[at + 4] + f * row[at + 5]
+        total = total + g * row[at + 6] + h * row[at + 7] + i * row[at + 8] + j * row[at + 9] + k * row[at + 10]
+        out[x] = total + m * row[at + 11]
+
+
+@_compiled
+def _interleave(red, green, blue, out):  # type: ignore[no-untyped-def]
+    """Levels in float32 to a row of pixels."""
+    low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
+    for x in range(out.shape[0]):
+        out[x, 0] = np.uint8(min(max(red[x], low), top) + half)
+        out[x, 1] = np.uint8(min(max(green[x], low), top) + half)
+        out[x, 2] = np.uint8(min(max(blue[x], low), top) + half)
+
+
+@_compiled
+def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-untyped-def]
+    """`out` (lines, width, 3), uint8, from `block` (lines, 3 * count): each column its own weights.
+
+    The block is turned on its side, so that the loop over taps runs along memory.
+    """
+    width, taps = weights.shape
+    count = block.shape[1] // 3
+    turned = np.zeros((count, BLOCK), np.float32)
+    sums = np.empty(BLOCK, np.float32)
+    low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
+    for channel in range(3):
+        for x in range(count):
+            for line in range(lines):
+                turned[x, line] = block[line, channel * count + x]
+        for x in range(width):
+            for tap in range(0, taps, 4):
+                p, q, r, s = weights[x, tap], weights[x, tap + 1], weights[x, tap + 2], weights[x, tap + 3]
+                a = first[x] + tap
+                if tap == 0:
+                    for i in range(BLOCK):
+                        sums[i] = p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
+                else:
+                    for i in range(BLOCK):
+                        sums[i] = (
+                            sums[i] + p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
+                        )
+            for line in range(lines):
+                out[line, x, channel] = np.uint8(min(max(sums[line], low), top) + half)
+
+
+@_compiled
+def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  # type: ignore[no-untyped-def]
+    """One plane's chroma at row `y` and the columns from `left` on, an even one, at luma resolution.
+
+    `siting`: halved rows and columns (0 or 1 each), then the weight of the farther sample in even rows, odd rows, even
+    columns and odd columns; beyond the borders the outermost samples go on.
+    """
+    row, other, weight = y, y, np.float32(0)
+    if siting[0] == 1:
+        row = y // 2
+        other = min(max(row + (1 if y % 2 else -1), 0), rows - 1)
+        weight = siting[3] if y % 2 else siting[2]
+    first = row * stride
+    second = other * stride
+    scale, offset = levels[0], levels[1]
+    if siting[1] == 0:
+        _blend(plane, first + left, second + left, weight, scale, offset, out)
+        return
+    begin = left // 2 - 1
+    skipped = max(-begin, 0)
+    count = min(begin + half.shape[0], columns) - (begin + skipped)
+    _blend(plane, first + begin + skipped, second + begin + skipped, weight, scale, offset, half[skipped : skipped + count])
+    half[:skipped] = half[skipped]
+    half[skipped + count :] = half[skipped + count - 1]
+    _spread(half, siting[4], siting[5], out)
+
+
+@_compiled
+def _picture_row(  # type: ignore[no-untyped-def]
+    luma, u, v, layout, levels, siting, signal, tone, linear, display, y, left, count, work, where, half, red, green, blue
+):
+    """Row `y` of the picture, `count` columns from `left` on (even): 8-bit levels as float32."""
+    stride, chroma_stride, chroma_rows, chroma_columns, first_octave = layout
+    if chroma_rows:
+        _chroma(u, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[0])
+        _chroma(v, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[1])
+    begin = y * stride + left
+    codes = luma[begin : begin + count]
+    us, vs = work[0, :count], work[1, :count]
+    if linear.shape[0] == 0:
+        _signal(codes, us, vs, signal, red, green, blue)
+        _rounded(red)
+        _rounded(green)
+        _rounded(blue)
+        return
+    r, g, b = work[2, :count], work[3, :count], work[4, :count]
+    _signal(codes, us, vs, signal, r, g, b)
+    top = np.float32(linear.shape[0] - 1)
+    for values in (r, g, b):
+        _indices(values, top, where)
+        _look_up(linear, where, values)
+    _tone(r, g, b, tone)
+    for values, out in ((r, red), (g, green), (b, blue)):
+        _octaves(values, values.view(np.int32), np.int32(first_octave), where)
+        _look_up(display, where, out)
+
+
+@_compiled
+def whole(luma, u, v, layout, levels, siting, signal, tone, linear, display, top, left, out):  # type: ignore[no-untyped-def]
+    """`out` (height, width, 3), uint8: the picture without scaling, from row `top` and the even column `left` on."""
+    height, width = out.shape[0], out.shape[1]
+    work = np.zeros((5, width + width % 2), np.float32)
+    where = np.empty(width, np.int32)
+    half = np.empty(work.shape[1] // 2 + 2, np.float32)
+    row = np.empty((3, width), np.float32)
+    red, green, blue = row[0], row[1], row[2]
+    for y in range(height):
+        _picture_row(
+            luma, u, v, layout, levels, siting, signal, tone, linear, display,
+            top + y, left, width, work, where, half, red, green, blue,
+        )  # fmt: skip
+        _interleave(red, green, blue, out[y])
+
+
+@_compiled
+def scaled(  # type: ignore[no-untyped-def]
+    luma, u, v, layout, levels, siting, signal, tone, linear, display,
+    size, rows, row_weights, left, columns, column_weights, halving, out,
+):  # fmt: skip
+    """`out` (height, width, 3), uint8: rows and columns of it are weighted sums of the picture's rows and columns.
+
+    Args:
+        size: width and height of the picture, whose outermost rows and columns go on beyond it.
+        rows: (height,), int32, ascending: the first row of the picture for each of the output.
+        row_weights: (height, taps), float32, taps a multiple of four.
+        left: an even column of the picture, where `columns`, for the columns what `rows` are for the rows, count from.
+        halving: the columns are every second one, all with the same twelve weights.
+    """
+    height, width = out.shape[0], out.shape[1]
+    taps = row_weights.shape[1]
+    count = columns[width - 1] + column_weights.shape[1]
+    before = max(-left, 0)
+    inside = min(left + count, size[0]) - (left + before)
+    work = np.zeros((5, inside + inside % 2), np.float32)
+    where = np.empty(inside, np.int32)
+    half = np.empty(work.shape[1] // 2 + 2, np.float32)
+    ring = np.empty((taps, 3 * count), np.float32)
+    block = np.empty((BLOCK, 3 * count), np.float32)
+    sums = np.empty((3, width), np.float32)
+    done = rows[0]
+    for top in range(0, height, BLOCK):
+        lines = min(BLOCK, height - top)
+        for line in range(lines):
+            wanted = rows[top + line]
+            done = max(done, wanted)
+            while done < wanted + taps:
+                row = ring[done % taps]
+                _picture_row(
+                    luma, u, v, layout, levels, siting, signal, tone, linear, display,
+                    min(max(done, 0), size[1] - 1), left + before, inside, work, where, half,
+                    row[before : before + inside],
+                    row[count + before : count + before + inside],
+                    row[2 * count + before : 2 * count + before + inside],
+                )  # fmt: skip
+                for channel in range(3):
+                    begin = channel * count
+                    row[begin : begin + before] = row[begin + before]
+                    row[begin + before + inside : begin + count] = row[begin + before + inside - 1]
+                done += 1
+            for tap in range(0, taps, 4):
+                at = wanted + tap
+                _combine(
+                    ring[at % taps], ring[(at + 1) % taps], ring[(at + 2) % taps], ring[(at + 3) % taps],
+                    row_weights[top + line], tap, block[line], tap == 0,
+                )  # fmt: skip
+            if halving:
+                for channel in range(3):
+                    begin = channel * count + columns[0]
+                    _halve(block[line, begin : (channel + 1) * count], column_weights[0], sums[channel])
+                _interleave(sums[0], sums[1], sums[2], out[top + line])
+        if not halving:
+            _resample_columns(block, lines, columns, column_weights, out[top : top + lines])

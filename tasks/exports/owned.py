@@ -120,6 +120,10 @@ class OwnedFolder:
         """A name in the folder's file system for a file in the making."""
         return self._tmp / f"{uuid4().hex}.part"
 
+    def is_free(self, name: str) -> bool:
+        """Whether a name may be given: nothing stands there, or a file of ours."""
+        return name in self._known or not (self.folder / name).exists()
+
     def keep(self, name: str, made_from: str) -> bool:
         """Keep a file that an earlier export made from the same and nobody has changed; False: there is none."""
         known = self._known.get(name, {})

@@ -156,7 +156,7 @@ def _spectral(
     """Fill in what one row's spectrum says, write the harmonic sound; returns the power of loud rows."""
     end, rows = frames * HOP, frames + 1  # librosa's last row, dropped at the end, counts in its maxima
     mel = np.empty((rows, spectra.MELS), np.float32)
-    peak, valley = (np.empty((rows, spectra.CONTRAST_BANDS), np.float32) for _ in range(2))
+    peak, valley = (np.empty((rows, spectra.CONTRAST_BANDS)) for _ in range(2))
     loudness = np.empty(rows, np.float32)
     tuning = tonal.Tuning(per_octave=12)
     side = spectra.REACH + 1

@@ -23,7 +23,7 @@ LAG = 2
 """Frames between the two spectra that are compared: half a window, so that a new sound is all in one and not in the other."""
 LOW_HZ, HIGH_HZ = 160.0, 2000.0
 """Below the first: kick and bass; above the second: cymbals."""
-RANGE_DB = 60.0
+RANGE_DB = 50.0
 """Sound this far below the track's loud moments begins nothing."""
 DELAY_FRAMES = 0.9
 """How much earlier the flux peaks than the sound begins, measured on clicks."""

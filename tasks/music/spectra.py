@@ -23,6 +23,8 @@ CONTRAST_BANDS = 7
 CONTRAST_LOWEST_HZ = 200.0
 CONTRAST_SHARE = 0.02
 """librosa's: the mean of the strongest and of the weakest 2 % of a band's bins."""
+AT_ONCE = 64
+"""Frames transformed at once: what fits into a processor's cache."""
 MEDIAN_ROWS = 31
 """librosa's kernel of the median filters that part harmonic from percussive sound."""
 REACH = MEDIAN_ROWS // 2
@@ -34,8 +36,11 @@ def spectrum(samples: Samples, start: int, stop: int, end: int, hop: int = HOP) 
 
     if stop <= start:
         return np.zeros((0, BINS), np.complex64)
-    sound = cut(samples, start * hop - WINDOW // 2, (stop - 1) * hop + WINDOW // 2, end)
-    made: Complex = fft.rfft(sliding_window_view(sound, WINDOW)[::hop] * hann())
+    made = np.empty((stop - start, BINS), np.complex64)
+    for first in range(start, stop, AT_ONCE):
+        last = min(first + AT_ONCE, stop)
+        sound = cut(samples, first * hop - WINDOW // 2, (last - 1) * hop + WINDOW // 2, end)
+        made[first - start : last - start] = fft.rfft(sliding_window_view(sound, WINDOW)[::hop] * hann())
     return made
 
 
@@ -112,7 +117,7 @@ def overlapped(spectra: Complex, first: int, rows: int) -> Floats:
 
     number = np.arange(first, first + len(spectra))
     there = ((number >= 0) & (number < rows)).astype(np.float32)[:, None]
-    window = hann()
+    window = hann().astype(np.float32)
     frames = fft.irfft(spectra, n=WINDOW).astype(np.float32, copy=False) * (window * there)
     weights = (window * window) * there
     half = WINDOW // 2
@@ -126,11 +131,14 @@ def overlapped(spectra: Complex, first: int, rows: int) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def hann() -> Floats:
-    """The periodic window of 2048 samples."""
+def hann() -> NDArray[np.float64]:
+    """The periodic window of 2048 samples; its float64 makes the transform as exact as librosa's.
+
+    In float32 the bins of near silence are rounding noise, and the contrast there differs by several dB.
+    """
     from scipy.signal import get_window
 
-    window: Floats = get_window("hann", WINDOW).astype(np.float32)
+    window: NDArray[np.float64] = get_window("hann", WINDOW)
     return window
 
 

@@ -134,11 +134,11 @@ class _Look:
 
     @property
     def fine_total(self) -> Energies:
-        return np.add(self.fine[0], self.fine[1])
+        return np.asarray(self.fine[0] + self.fine[1], np.float32)
 
     @property
     def coarse_total(self) -> Energies:
-        return np.add(self.coarse[0], self.coarse[1])
+        return np.asarray(self.coarse[0] + self.coarse[1], np.float32)
 
 
 def _look(gt: NDArray[np.uint8], neighbours: Sequence[NDArray[np.uint8]]) -> _Look:
@@ -146,11 +146,11 @@ def _look(gt: NDArray[np.uint8], neighbours: Sequence[NDArray[np.uint8]]) -> _Lo
     for rows in _bands(*gt.shape[:2]):
         grey = _grey(gt[rows])
         small = _halved(grey)
-        fine.append(_energies(_gradients(grey), BLOCK))
-        steps = [g * np.float32(0.5) for g in _gradients(small)]
-        coarse.append(_energies(steps, BLOCK // 2))
+        fine.append(_energies(_gradients(grey), BLOCK, 8))
+        steps = _gradients(small)
+        coarse.append(_energies(steps, BLOCK // 2, 16))
         means.append(_means(small, BLOCK // 2))
-        slope += float(cv2.norm(steps[0], cv2.NORM_L1) + cv2.norm(steps[1], cv2.NORM_L1))
+        slope += float(cv2.norm(steps[0], cv2.NORM_L1) + cv2.norm(steps[1], cv2.NORM_L1)) / 16
         for index, neighbour in enumerate(neighbours):
             moved[index] += float(cv2.norm(small, _halved(_grey(neighbour[rows])), cv2.NORM_L1))
     mean = np.concatenate(means)
@@ -183,15 +183,15 @@ def _halved(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _gradients(grey: NDArray[np.uint8] | NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Levels a pixel, along x and y."""
-    return [
-        cv2.Sobel(grey, cv2.CV_32F, dx, dy, scale=1 / 8).astype(np.float32, copy=False) for dx, dy in ((1, 0), (0, 1))
-    ]
+    """Along x and y, in eighths of a level a pixel."""
+    depth = cv2.CV_16S if grey.dtype == np.uint8 else cv2.CV_32F
+    return [cv2.Sobel(grey, depth, *axes).astype(np.float32, copy=False) for axes in ((1, 0), (0, 1))]
 
 
-def _energies(gradients: Sequence[NDArray[np.float32]], block: int) -> Energies:
+def _energies(gradients: Sequence[NDArray[np.float32]], block: int, unit: float) -> Energies:
+    """Mean squared gradients of the blocks, where `unit` gradients are one level a pixel."""
     x, y = gradients
-    return np.stack([_means(x * x, block), _means(y * y, block), _means(x * y, block)])
+    return np.stack([_means(x * x, block), _means(y * y, block), _means(x * y, block)]) / np.float32(unit**2)
 
 
 def _means(values: NDArray[np.float32], block: int) -> Energies:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,7 +23,6 @@ from tasks.patches.report import (
 from tasks.patches.sheet import contact_sheet, sample_rows
 from tasks.patches.tree import PatchTree
 from tasks.patches.watch import BuildWatch
-from tasks.schema.errors import ConfigError
 from tasks.schema.films import Transfer
 from tasks.schema.records import ShardRecord
 from tasks.shards.files import LocalFiles
@@ -94,8 +92,9 @@ def finish_tree(build: Build, records: Sequence[ShardRecord], report: Report, ma
     are no part of the build any more; returns how many went.
     """
     tree = tree_of(build, machine)
-    for name, content in {CARD: report.card.encode(), SHEET: report.sheet}.items():
-        with suppress(ConfigError), OwnedFolder(tree, LocalFiles()) as folder:
-            folder.put({name: content})
+    told = {CARD: report.card.encode(), SHEET: report.sheet}
+    with OwnedFolder(tree, LocalFiles()) as folder:
+        folder.put({name: content for name, content in told.items() if folder.is_free(name)})
+        folder.finish()
     patches = PatchTree(tree, build.config.categories, build.config.formats, build.config.layout)
     return patches.finish(record.facts for record in records)

@@ -134,26 +134,33 @@ class WindowReader:
 
         What counts is the result from that key frame: it depends on the film alone, not on what was read before.
         """
-        try:
-            if self._reaches(target):
-                frames = self._decode(self._look_ahead(target))
-                if frames is not None:
-                    return frames
-        except (_DoubtfulError, _NotShownError):
-            pass
-        for keys_back in range(KEYS_BACK + 1):
+        if self._reaches(target):
             try:
-                self._go_to(target, keys_back)
-                frames = self._decode(self._look_ahead(target, from_last_key=not keys_back))
+                frames = self._decode(self._look_ahead(target))
+            except (_DoubtfulError, _NotShownError):
+                pass
+            else:
                 if frames is not None:
                     return frames
+        self._packets.start_before(target - self._margin, map(self._ticks, STEPS_BACK_S))
+        missing: _NotShownError | None = None
+        for keys_back in range(KEYS_BACK + 1):
+            if keys_back and not self._packets.step_back():
+                break
+            self._lost = False
+            try:
+                frames = self._decode(self._look_ahead(target, from_last_key=not keys_back))
             except _DoubtfulError:
-                wrong = "pictures of it, or pictures that they refer to, are damaged"
-            except _NotShownError:
-                if keys_back == KEYS_BACK:
-                    raise
-        at = (target - self._film.start_pts) * self._film.time_base
-        raise WindowError(Reason.FRAMES_UNREADABLE, f"The window at {float(at):.3f} s does not decode: {wrong}.")
+                missing = None
+            except _NotShownError as error:
+                missing = error
+            else:
+                if frames is not None:
+                    return frames
+        if missing:
+            raise missing
+        told = "it or what it refers to is damaged"
+        raise WindowError(Reason.FRAMES_UNREADABLE, f"The window at {self._seconds(target):.3f} s: {told}.")
 
     def _reaches(self, target: int) -> bool:
         """Whether to read on from where the decoder stands."""
@@ -161,30 +168,6 @@ class WindowReader:
         if self._lost or origin is None or newest is None:
             return False
         return origin <= target - self._margin and target - newest <= self._stride
-
-    def _go_to(self, target: int, keys_back: int) -> None:
-        """Let packets start at a key frame before the target, by choice some key frames earlier than necessary."""
-        self._lost = True
-        first = target - self._margin
-        for step in STEPS_BACK_S:
-            if first - self._ticks(step) < self._film.start_pts:
-                break
-            self._packets.seek(first - self._ticks(step))
-            if self._packets.read() and self._packets.origin is not None and self._packets.origin <= first:
-                break
-        else:
-            self._packets.seek(None)
-        if self._packets.origin is None or self._packets.origin > first:
-            self._packets.seek(None)
-        if keys_back:
-            self._look_ahead(target)
-            for _ in range(keys_back):
-                origin = self._packets.origin
-                self._packets.seek(None if origin is None or origin <= self._film.start_pts else origin - 1)
-                self._packets.read()
-            if self._packets.origin is None or self._packets.origin > first:
-                self._packets.seek(None)
-        self._lost = False
 
     def _look_ahead(self, target: int, *, from_last_key: bool = True) -> _Wanted:
         """Read packets until it is known which frames the window has."""
@@ -195,16 +178,16 @@ class WindowReader:
         before = [pts for pts in known if pts < target][-1:]
         rest = [pts for pts in known if pts >= target]
         shown, after = rest[:WINDOW_FRAMES], rest[WINDOW_FRAMES : WINDOW_FRAMES + 1] if self._margin else []
-        at = float((target - self._film.start_pts) * self._film.time_base)
+        at = self._seconds(target)
         if len(shown) < WINDOW_FRAMES:
             if self._packets.damaged:
                 raise WindowError(Reason.FRAMES_UNREADABLE, f"The file is damaged soon after {at:.3f} s.")
             raise WindowError(Reason.FRAMES_TOO_FEW, f"The film has {len(shown)} frames from {at:.3f} s on.")
         self._demand_equal_gaps(shown, at)
         near = [pts for pts in after if pts - shown[-1] <= self._margin]
-        long_gop = target - (self._packets.origin or 0) if self._packets.origin else 0
-        if self._stride < long_gop < 1 << 60:
-            self._stride = 2 * long_gop  # a seek would land behind what is decoded already
+        since_key = target - max(self._packets.origin or 0, self._film.start_pts)
+        if since_key > self._stride:
+            self._stride = 2 * since_key  # in GOPs as long as these, a seek lands behind what was decoded already
         return _Wanted(shown, [*before, *shown, *near])
 
     def _demand_equal_gaps(self, shown: list[int], at: float) -> None:
@@ -261,9 +244,7 @@ class WindowReader:
         if self._film.interlaced:
             begin = wanted.decoded.index(wanted.shown[0])
             frames = deinterlaced(frames)[begin : begin + WINDOW_FRAMES]
-        start, time_base = self._film.start_pts, self._film.time_base
-        times = tuple(float((pts - start) * time_base) for pts in wanted.shown)
-        return Frames(tuple(wanted.shown), times, tuple(frames))
+        return Frames(tuple(wanted.shown), tuple(map(self._seconds, wanted.shown)), tuple(frames))
 
     def _decode_early(self) -> None:
         """Decode the older half of the waiting packets: no key frame follows them soon."""
@@ -311,3 +292,6 @@ class WindowReader:
     def _ticks(self, seconds: float) -> int:
         """The first tick at or after; what floats lose in a thousandth of a tick does not count."""
         return math.ceil(seconds / self._film.time_base - 1e-3)
+
+    def _seconds(self, pts: int) -> float:
+        return float((pts - self._film.start_pts) * self._film.time_base)

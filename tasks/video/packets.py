@@ -2,8 +2,8 @@
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,10 +29,10 @@ BEGINNING: Final = -(1 << 62)
 class PacketsAhead:
     """Packets that were read and not yet taken, and the times of all that were read since a key frame.
 
-    `origin` is the pts of the key frame at which the run of packets starts, None before it was read: what is shown at or
-    after it stands in `times` (ascending, each once) once it was read, taken or not. `start` is that of the key frame
-    at which decoding starts; `jumped` tells that a decoder has to start afresh there, with the next packet. `ended`: the
-    film has no more, or its container is damaged (`damaged`) and nothing can be read on.
+    `origin` is the pts of the key frame at which the run of packets starts, None before it was read: what is shown at
+    or after it stands in `times` (ascending, each once) once it was read, taken or not. `start` is that of the key
+    frame at which decoding starts; `jumped` tells that a decoder has to start afresh there, with the next packet.
+    `ended`: the film has no more, or its container is damaged (`damaged`) and nothing can be read on.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -60,30 +60,28 @@ class PacketsAhead:
         self.waiting.clear()
         self._open.close()
 
-    def seek(self, pts: int | None) -> None:
-        """Go to a key frame at or before a time as its container tells, None: to the beginning."""
-        import av
-
-        if pts is not None:
-            try:
-                self._container.seek(pts, stream=self.stream)
-            except av.error.FFmpegError:
-                pass  # a container without an index: all over again
-            else:
-                self._start(from_beginning=False)
+    def start_before(self, pts: int, steps_back: Iterable[int]) -> None:
+        """Start at a key frame at or before a time, by seeking to it, or so much earlier; else at the beginning."""
+        for step in steps_back:
+            self._seek(pts - step)
+            if self.read() and self.origin is not None and self.origin <= pts:
                 return
-        self.waiting.clear()
-        self._open.close()
-        self._open_again()
+        self._seek(None)
+
+    def step_back(self) -> bool:
+        """Start at the key frame before this one; False where that is the film's first."""
+        origin = self.origin
+        if origin is None or origin == BEGINNING:
+            return False
+        self._seek(origin - 1)
+        if not self.read() or self.origin is None or self.origin >= origin:
+            self._seek(None)
+        return True
 
     @property
     def key_is_next(self) -> bool:
         """Whether a key frame is the next to be taken."""
         return (bool(self.waiting) or self.read()) and self.waiting[0].is_keyframe and self.waiting[0].pts is not None
-
-    def known_from(self, pts: int) -> list[int]:
-        """Times at or after one, of packets read so far."""
-        return self.times[bisect_left(self.times, pts) :]
 
     @property
     def newest(self) -> int | None:
@@ -102,7 +100,7 @@ class PacketsAhead:
                 self._leave_out(len(self.waiting) - 1)
             elif self._waiting_bytes > WAITING_BYTES and len(self.waiting) > 4 * REORDER:
                 return None
-        known = self.known_from(pts)[:frames]
+        known = self.times[bisect_left(self.times, pts) :][:frames]
         if known and from_last_key:
             keys = [n for n, p in enumerate(self.waiting) if p.is_keyframe and p.pts is not None and p.pts <= known[0]]
             if keys:
@@ -170,7 +168,20 @@ class PacketsAhead:
             self._waiting_bytes -= self.waiting.popleft().size
         if packets and self.start_here():
             self.origin = self.start
-            self.times = self.known_from(self.start)
+            del self.times[: bisect_left(self.times, self.start)]
+
+    def _seek(self, pts: int | None) -> None:
+        """Go where the container takes us for a time; None, or where it cannot seek: to the beginning."""
+        import av
+
+        if pts is not None:
+            with suppress(av.error.FFmpegError):
+                self._container.seek(pts, stream=self.stream)
+                self._start(from_beginning=False)
+                return
+        self.waiting.clear()
+        self._open.close()
+        self._open_again()
 
     def _open_again(self) -> None:
         self._container, self.stream = self._open.enter_context(open_film(self._path, self._threads))

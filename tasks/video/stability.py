@@ -14,7 +14,7 @@ from tasks.schema.films import WINDOW_FRAMES
 from tasks.schema.forms import Form
 from tasks.schema.rejections import Reason
 
-Luma = NDArray[np.float32]
+Luma = NDArray[np.uint8]
 Levels = NDArray[np.floating]
 
 LONG_SIDE = 80
@@ -116,7 +116,7 @@ def judge_window(thumbnails: Sequence[NDArray[np.uint8]], rules: StabilityRules 
     plain = [_difference(a, b) for a, b in pairwise(thumbnails)]
     first_last = _difference(thumbnails[0], thumbnails[-1])
     small = [_small(t) for t in thumbnails]
-    luma = [cv2.cvtColor(s, cv2.COLOR_RGB2GRAY).astype(np.float32) for s in small]
+    luma = [cv2.cvtColor(s, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False) for s in small]
     black = [_black_share(frame, rules.black_level) for frame in luma]
     if min(black) >= rules.black_share:
         return Unstable(Reason.SCENE_BLACK, "All seven frames are black.", min(black))
@@ -181,17 +181,17 @@ class _Match:
 def _match(a: Luma, b: Luma, block: int = BLOCK) -> _Match:
     height, width = a.shape
     padded = cv2.copyMakeBorder(b, REACH, REACH, REACH, REACH, cv2.BORDER_REPLICATE)
-    places = sliding_window_view(padded, (height, width)).reshape(-1, height, width)
-    apart = np.abs(places - a).reshape(-1, width)
-    blocks = cv2.resize(apart, (width // block, len(apart) // block), interpolation=cv2.INTER_AREA)
-    blocks = blocks.reshape(len(places), -1)
+    places = sliding_window_view(padded, (height, width)).reshape(-1, width)
+    apart = cv2.absdiff(places, np.tile(a, (len(places) // height, 1)))
+    columns = apart.reshape(-1, height // block, block, width).sum(2, dtype=np.uint16)
+    blocks = columns.reshape(len(places) // height, -1, block).sum(2, dtype=np.uint16) / block**2
     return _Match(float(blocks.min(0).mean()), float(blocks.mean()))
 
 
 def _far_match(a: Luma, b: Luma) -> _Match:
     """The same at half the size, so that blocks are looked for twice as far: for frames that are not neighbours."""
     height, width = (side // 2 for side in a.shape)
-    halves = [cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (a, b)]
+    halves = [cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False) for x in (a, b)]
     return _match(halves[0], halves[1], BLOCK // 2)
 
 
@@ -259,8 +259,8 @@ def _is_fade(levels: Levels, change: float, bend: float) -> bool:
 
 def _bend(first: Luma, middle: Luma, last: Luma) -> float:
     """How far the middle frame is from the mean of first and last, as a share of their distance."""
-    away = float(np.abs(middle - (first + last) / 2).mean())
-    return away / (float(np.abs(last - first).mean()) + 0.5)
+    away = float(np.abs(middle - (first.astype(np.float32) + last) / 2).mean())
+    return away / (_difference(first, last) + 0.5)
 
 
 def _difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.exports.owned import OwnedFolder
 from tasks.exports.pose_folders import PoseFoldersExport, export_pose_folders
 from tasks.exports.pose_folders_check import check_pose_folders
 from tasks.schema.errors import ConfigError, StoreError
+from tasks.shards.files import LocalFiles
 from tasks.shards.store import Store
 from tests.exports.pose_shards import mixed_rows, photo, picture, template, write_build
 from tests.shards.faulty_files import CountingFiles, KilledFiles
@@ -350,3 +352,14 @@ def test_real_photos(tmp_path: Path, real_data: Path) -> None:
     ]
     assert not any(copied[-6:])
     assert sum(copied) >= 10
+
+
+def test_a_name_is_free_unless_somebody_elses_file_has_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("theirs")
+    for content in (b"first", b"second"):
+        with OwnedFolder(tmp_path, LocalFiles()) as folder:
+            assert not folder.is_free("README.md")
+            assert folder.is_free("card.md")
+            folder.put({"card.md": content})
+            folder.finish()
+    assert (tmp_path / "card.md").read_bytes() == b"second"

@@ -13,6 +13,7 @@ from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store
+from tests.golden.films import film_cases
 from tests.golden.webbody import webbody_cases
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
@@ -44,4 +45,5 @@ def cases(store: Store) -> dict[str, Derivation]:
         "select": selection(read, form, machine),
         "combine": templates((read,), form, machine),
         **webbody_cases(store),
+        **film_cases(store),
     }

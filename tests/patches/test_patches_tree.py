@@ -286,52 +286,61 @@ def test_scratch_of_the_dead_is_removed_and_that_of_the_living_is_not(tmp_path: 
     assert list(tmp_path.iterdir()) == [tmp_path / "theirs"]
 
 
-def in_child(tree: PatchTree) -> int:
+def in_child(tree: PatchTree, count: int) -> int:
     child = os.fork()
     if child == 0:
         try:
-            write(tree, windows(2))
+            write(tree, windows(count))
             os._exit(0)
         finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_every_write_point(tmp_path: Path, when: str) -> None:
+def killed_at_write_points(top: Path, count: int, when: str, step: int) -> None:
     counting = CountingFiles()
-    expected_facts, _ = write(small_tree(tmp_path / "calm", files=counting), windows(2))
-    expected = contents(tmp_path / "calm")
-    whole = set(patches(tmp_path / "calm").values())
-    assert len(counting.log) > 40
-    for at in range(len(counting.log)):
-        root = tmp_path / f"{when}-{at}"
-        assert in_child(small_tree(root, files=KilledFiles(at, when))) == -signal.SIGKILL
-        assert set(patches(root).values()) <= whole, at
-        assert not small_tree(root).holds(expected_facts) or contents(root).keys() >= expected.keys()
-        facts, _ = write(small_tree(root), windows(2))
+    expected_facts, _ = write(small_tree(top / "calm", files=counting), windows(count))
+    expected = contents(top / "calm")
+    whole = patches(top / "calm")
+    for at in range(0, len(counting.log), step):
+        root = top / f"{when}-{at}"
+        assert in_child(small_tree(root, files=KilledFiles(at, when)), count) == -signal.SIGKILL
+        assert patches(root).items() <= whole.items(), at
+        facts, _ = write(small_tree(root), windows(count))
         assert facts == expected_facts
         assert contents(root) == expected, at
 
 
-def test_power_lost_at_every_write_point(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_some_write_points(tmp_path: Path, when: str) -> None:
+    killed_at_write_points(tmp_path, 1, when, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_write_point(tmp_path: Path, when: str) -> None:
+    killed_at_write_points(tmp_path, 3, when, 1)
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_power_lost_at_every_write_point(tmp_path: Path, seed: int) -> None:
     counting = CountingFiles()
-    facts, _ = write(small_tree(tmp_path / "calm", files=counting), windows(2))
-    whole = set(patches(tmp_path / "calm").values())
+    facts, _ = write(small_tree(tmp_path / "calm", files=counting), windows(1))
+    whole = patches(tmp_path / "calm")
     for at in range(len(counting.log)):
         root = tmp_path / f"power-{at}"
         with pytest.raises((PowerLossError, FileNotFoundError)):
-            write(small_tree(root, files=ForgetfulFiles(at, seed=0)), windows(2))
-        assert set(patches(root).values()) <= whole, at
-        assert write(small_tree(root), windows(2))[0] == facts
-        assert patches(root) == patches(tmp_path / "calm")
+            write(small_tree(root, files=ForgetfulFiles(at, seed)), windows(1))
+        assert patches(root).items() <= whole.items(), at
+        assert write(small_tree(root), windows(1))[0] == facts
+        assert patches(root) == whole
 
 
 def test_a_killed_piece_that_is_no_part_of_the_build_any_more(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     kept, _ = write(small_tree(root), windows(1, "avatar"))
     expected = contents(root)
-    assert in_child(small_tree(root, files=KilledFiles(20, "after"))) == -signal.SIGKILL
+    assert in_child(small_tree(root, files=KilledFiles(20, "after")), 2) == -signal.SIGKILL
     assert len(patches(root)) > 6
     with Scratch(root / ".mannequin" / "tmp", LocalFiles()):
         pass

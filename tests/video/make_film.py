@@ -283,7 +283,8 @@ def _bounce(distance: int, room: int) -> int:
 
 
 def _noise(shape: tuple[int, int], deviation: float, rng: np.random.Generator) -> NDArray[np.int16]:
-    return np.rint(rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)).astype(np.int16)
+    noise: NDArray[np.int16] = np.rint(rng.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.int16)
+    return noise
 
 
 def _texture(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:

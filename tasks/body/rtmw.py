@@ -41,7 +41,7 @@ _BATCH: Final = {"cpu": 8, "cuda": 32}
 _PROOF: Final = 3
 """Crops that prove at loading that a batch gives what single crops give."""
 _SAME: Final = 0.01
-"""Of the largest score: how far batched and single may differ; a GPU rounds differently, a broken batch axis gives other
+"""Of the largest score: how far batched and single may differ. GPUs round differently; a broken batch axis gives other
 scores altogether."""
 
 
@@ -145,7 +145,7 @@ class RtmwPose(CardModel):
 
         Raises:
             ModelError: the weights are missing, damaged, or of another kind, or cannot run there.
-            ShapeError: a picture is not RGB uint8, (H, W, 3), or boxes and pictures differ in number, or are not finite.
+            ShapeError: a picture is not RGB uint8, (H, W, 3), a box is not finite, or their numbers differ.
         """
         demand_pictures(images)
         boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
@@ -202,7 +202,7 @@ def decoded(
     Source: MMPose's SimCC codec.
     """
     places, highest = zip(*(_peak(simcc, sub_pixel=sub_pixel) for simcc in (simcc_x, simcc_y)), strict=True)
-    return np.stack(places, axis=2) / np.float32(SPLIT), np.minimum(*highest)
+    return np.asarray(np.stack(places, axis=2) / SPLIT, np.float32), np.minimum(*highest)
 
 
 def _peak(simcc: NDArray[np.float32], *, sub_pixel: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -223,7 +223,7 @@ def _load(card: ModelCard, zoo: Zoo, where: Provider) -> "_Network":
     session = onnx_session(network_in(path), where)
     inputs, outputs = ([each.shape for each in ends] for ends in (session.get_inputs(), session.get_outputs()))
     joints = len(COCO_WHOLEBODY_133)
-    fits = len(inputs) == 1 and may_be(inputs[0], (None, 3, None, None)) and len(outputs) == 2
+    fits = len(inputs) == 1 and may_be(inputs[0], (1, 3, None, None)) and len(outputs) == 2
     if fits and all(isinstance(side, int) for side in inputs[0][2:]):
         height, width = inputs[0][2:]
         if all(may_be(o, (None, joints, SPLIT * side)) for o, side in zip(outputs, (width, height), strict=True)):
@@ -239,10 +239,8 @@ class _Network:
     def __init__(self, session: Any, where: Provider, width: int, height: int) -> None:
         self._run = run_of(session)
         self._width, self._height = width, height
-        fixed = session.get_inputs()[0].shape[0]
-        self.batch = fixed if isinstance(fixed, int) else _BATCH[where]
-        if self.batch > 1 and (isinstance(fixed, int) or not self._batches()):
-            self.batch = 1
+        looped = isinstance(session.get_inputs()[0].shape[0], int) or not self._batches()
+        self.batch = 1 if looped else _BATCH[where]
         self._pool = ThreadPoolExecutor(cpu_threads() if where == "cpu" else 1, "rtmw")
 
     def joints(

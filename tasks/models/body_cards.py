@@ -91,7 +91,7 @@ DWPOSE_L_384: Final = ModelCard(
 )
 
 SCORE_AT_HALF: Final = {RTMW_L_384.name: 2.0, DWPOSE_L_384.name: 0.3}
-"""The raw score that means "as likely there as not", a confidence of 0.5; raw scores of these networks have no upper end.
+"""The raw score that means "as likely there as not", a confidence of 0.5; raw scores here have no upper end.
 
 RTMW: users of the file report 3 to 8 for joints in sight and cut at 2. DWPose: its own annotator draws from 0.3 on.
 Neither was measured on annotated joints here.

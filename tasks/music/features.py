@@ -13,8 +13,8 @@ from tasks.music import spectra, tonal
 from tasks.music.beats import NoBeat, find_beats
 from tasks.music.extractors import FeatureExtractor, extracted
 from tasks.music.layout import Layout
-from tasks.music.onsets import PER_ROW, onset_strength, peaks, refined
-from tasks.music.sound import HOP, ROWS_PER_SECOND, SAMPLE_RATE, Samples, SoundFile, cut
+from tasks.music.onsets import DELAY_FRAMES, ONSET_RATE, PER_ROW, onset_strength, peaks, refined
+from tasks.music.sound import HOP, ROWS_PER_SECOND, SAMPLE_RATE, Samples, SoundFile
 from tasks.music.tempogram import TEMPI, tempogram
 from tasks.schema.errors import ShapeError
 
@@ -100,7 +100,7 @@ def music_features(
     found = find_beats(onsets)
     beats_s = np.zeros(0) if isinstance(found, NoBeat) else found.times_s
     tempo = None if isinstance(found, NoBeat) else found.tempo_bpm
-    peaks_s = refined(onsets.all, started)
+    peaks_s = np.maximum((refined(onsets.all, started) + DELAY_FRAMES) / ONSET_RATE, 0)
     values[:, layout["tempo"]] = tempo or 0
     values[:, layout["onset"]] = _pooled(onsets.all)[:, None]
     values[:, layout["beat"]] = _marks(beats_s, frames)[:, None]

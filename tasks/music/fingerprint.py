@@ -30,7 +30,7 @@ FAN = 6
 BLOCK_FRAMES = 2048
 SLACK = 1
 """Frames that the shifts of common pairs may differ: excerpts do not begin on our frames."""
-LEAST_COMMON = 16
+LEAST_COMMON = 24
 LEAST_SHARE = 0.04
 """Common pairs at one shift, at least so many and this share of the pairs of the overlap."""
 

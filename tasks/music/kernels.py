@@ -20,55 +20,57 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
+def _sort(window, width):  # type: ignore[no-untyped-def]
+    """Sort the first `width` columns between the sentinels, by odd and even exchanges."""
+    for step in range(MEDIAN):
+        for i in range(1 + step % 2, MEDIAN, 2):
+            for c in range(width):
+                low, high = window[i, c], window[i + 1, c]
+                window[i, c] = min(low, high)
+                window[i + 1, c] = max(low, high)
+
+
+@_compiled
+def _exchange(window, gone, new, before):  # type: ignore[no-untyped-def]
+    """Take `gone` out of each sorted column and put `new` in; `before` is scratch."""
+    width = gone.size
+    before[:] = -np.inf
+    for i in range(1, MEDIAN + 1):
+        here, after = window[i], window[i + 1]
+        for c in range(width):
+            left = here[c] if here[c] < gone[c] else after[c]
+            here[c] = max(before[c], min(left, new[c]))
+            before[c] = left
+
+
+@_compiled
 def running_median(values, out):  # type: ignore[no-untyped-def]
-    """Medians of 31 down each column: `values` (n + 30, columns) float32 to `out` (n, columns).
+    """Medians of 31 down each column: `values` (n + 30, columns) float32, finite, to `out` (n, columns).
 
     The window of a column stays sorted: taking one value out and putting one in is two comparisons a place, without a
     branch, and so many columns run side by side.
     """
     rows, columns = out.shape
-    half = MEDIAN // 2
+    middle = MEDIAN // 2 + 1
     window = np.empty((MEDIAN + 2, LANES), np.float32)
+    before = np.empty(LANES, np.float32)
     for begin in range(0, columns, LANES):
         width = min(LANES, columns - begin)
-        for c in range(LANES):
-            window[0, c] = -np.inf
-            window[MEDIAN + 1, c] = np.inf
-        for j in range(MEDIAN):
-            for c in range(width):
-                window[j + 1, c] = values[j, begin + c]
-        for j in range(MEDIAN):
-            for i in range(1 + j % 2, MEDIAN, 2):
-                for c in range(width):
-                    low, high = window[i, c], window[i + 1, c]
-                    window[i, c] = min(low, high)
-                    window[i + 1, c] = max(low, high)
-        for c in range(width):
-            out[0, begin + c] = window[half + 1, c]
-        before = np.empty(LANES, np.float32)
+        part = slice(begin, begin + width)
+        window[0] = -np.inf
+        window[1 : MEDIAN + 1, :width] = values[:MEDIAN, part]
+        window[MEDIAN + 1] = np.inf
+        _sort(window, width)
+        out[0, part] = window[middle, :width]
         for row in range(1, rows):
-            gone = values[row - 1, begin : begin + width]
-            new = values[row - 1 + MEDIAN, begin : begin + width]
-            for c in range(width):
-                before[c] = -np.inf
-            for i in range(1, MEDIAN):
-                here = window[i]
-                after = window[i + 1]
-                for c in range(width):
-                    left = here[c] if here[c] < gone[c] else after[c]
-                    here[c] = max(before[c], min(left, new[c]))
-                    before[c] = left
-            last = window[MEDIAN]
-            for c in range(width):
-                last[c] = max(before[c], new[c])
-            middle = window[half + 1]
-            for c in range(width):
-                out[row, begin + c] = middle[c]
+            _exchange(window, values[row - 1, part], values[row - 1 + MEDIAN, part], before)
+            out[row, part] = window[middle, :width]
 
 
 @_compiled
 def best_beats(gain, lengths, prior, cost, reach):  # type: ignore[no-untyped-def]
-    """The row of beats with the highest sum of `gain` and `prior` less the cost of tempo changes.
+    """The row of beats with the highest sum of `gain` and `prior` less the cost of tempo changes; it may begin and end
+    anywhere, so that silence before and after the music has no beats.
 
     Args:
         gain: (frames,) float64: what a beat at each frame is worth.
@@ -91,7 +93,7 @@ def best_beats(gain, lengths, prior, cost, reach):  # type: ignore[no-untyped-de
             since = t - lengths[k]
             arriving[k] = best[since % ring, k] if since >= 0 else -np.inf
         for k in range(tempi):
-            value = 0.0 if t < lengths[k] else -np.inf
+            value = 0.0
             origin = NO_BEAT_BEFORE
             for j in range(max(0, k - reach), min(tempi, k + reach + 1)):
                 other = arriving[j] - cost[j, k]
@@ -100,7 +102,7 @@ def best_beats(gain, lengths, prior, cost, reach):  # type: ignore[no-untyped-de
             value += gain[t] + prior[k]
             best[t % ring, k] = value
             back[t, k] = origin
-            if t >= frames - lengths[k] and value > score:
+            if value > score:
                 score, frame, tempo = value, t, k
     path = np.empty(frames // lengths[0] + 2, np.int64)
     count = 0

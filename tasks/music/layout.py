@@ -66,7 +66,9 @@ def export_4800(values: NDArray[np.float32], layout: Layout) -> Export:
         ShapeError: Values and layout do not fit, or there are more columns than 4800.
     """
     if values.ndim != 2 or values.shape[1] != layout.width or layout.width > EXPORT_WIDTH:
-        raise ShapeError(f"features {values.shape} do not fit a layout of {layout.width} columns, at most {EXPORT_WIDTH}")
+        raise ShapeError(
+            f"features {values.shape} do not fit a layout of {layout.width} columns, at most {EXPORT_WIDTH}"
+        )
     padded = np.zeros((len(values), EXPORT_WIDTH), np.float32)
     padded[:, : layout.width] = values
     return Export(padded, np.arange(EXPORT_WIDTH) < layout.width, layout)

@@ -5,6 +5,7 @@ rows, so that a block of a long sound gives what the whole would.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def contrast_parts(magnitude: Floats) -> tuple[Floats, Floats]:
 def decibels(power: NDArray[Any], range_db: float = 80.0) -> NDArray[Any]:
     """10 log10, not below 1e-10 and not further than `range_db` below the loudest of all."""
     level = 10.0 * np.log10(np.maximum(power, 1e-10))
-    return np.maximum(level, level.max(initial=-np.inf) - range_db)
+    return np.asarray(np.maximum(level, level.max(initial=-np.inf) - range_db))
 
 
 def cepstrum(mel_db: NDArray[Any], count: int = 13) -> NDArray[Any]:
@@ -138,8 +139,7 @@ def hann() -> NDArray[np.float64]:
     """
     from scipy.signal import get_window
 
-    window: NDArray[np.float64] = get_window("hann", WINDOW)
-    return window
+    return np.asarray(get_window("hann", WINDOW), np.float64)
 
 
 def _soft_mask(kept: Floats, other: Floats) -> Floats:
@@ -168,7 +168,7 @@ def _contrast_bands() -> tuple[tuple[int, int, int], ...]:
     hz = np.arange(BINS) * (SAMPLE_RATE / WINDOW)
     edges = [0.0, *(CONTRAST_LOWEST_HZ * 2.0**n for n in range(CONTRAST_BANDS))]
     bands = []
-    for band, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for band, (low, high) in enumerate(pairwise(edges)):
         inside = np.flatnonzero((hz >= low) & (hz <= high))
         last = band == CONTRAST_BANDS - 1
         first, stop = int(inside[0]) - (band > 0), BINS if last else int(inside[-1]) + 1

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def _peaks(strength: Floats) -> tuple[Floats, Floats]:
     bend = after + before - 2 * mid
     shift = np.where(np.abs(slope) < np.abs(bend), -slope / np.where(bend == 0, 1, bend), 0).astype(np.float32)
     hz = ((at[1] + low + shift) * float(SAMPLE_RATE) / WINDOW).astype(np.float32)
-    return hz, mid + np.float32(0.5) * slope * shift
+    return hz, (mid + np.float32(0.5) * slope * shift).astype(np.float32, copy=False)
 
 
 def _constant_q(sound: Samples, start: int, stop: int, end: int, tuning: float) -> Floats:
@@ -124,14 +125,16 @@ def _octave_kernels(tuning: float) -> tuple[tuple[NDArray[np.complex64], int, in
     from scipy import fft
 
     pitches = LOWEST_HZ * 2.0 ** (tuning / PER_OCTAVE) * 2.0 ** (np.arange(OCTAVES * PER_OCTAVE) / PER_OCTAVE)
-    spread = np.full(len(pitches), (2.0 ** (2.0 / PER_OCTAVE) - 1) / (2.0 ** (2.0 / PER_OCTAVE) + 1))
+    spread: Any = np.full(len(pitches), (2.0 ** (2.0 / PER_OCTAVE) - 1) / (2.0 ** (2.0 / PER_OCTAVE) + 1))
     whole = filters.wavelet_lengths(freqs=pitches, sr=SAMPLE_RATE, alpha=spread)[0]
     kernels = []
     rate, hop = float(SAMPLE_RATE), HOP
     for octave in range(OCTAVES):
         top = (OCTAVES - octave) * PER_OCTAVE
         part = slice(top - PER_OCTAVE, top)
-        basis, lengths = filters.wavelet(freqs=pitches[part], sr=rate, pad_fft=True, norm=1, gamma=0, alpha=spread[part])
+        basis, lengths = filters.wavelet(
+            freqs=pitches[part], sr=rate, pad_fft=True, norm=1, gamma=0, alpha=spread[part]
+        )
         size = basis.shape[1]
         spectra = fft.fft(basis * (lengths[:, None] / size), axis=1)[:, : size // 2 + 1]
         sparse = util.sparsify_rows(spectra.astype(basis.dtype), quantile=SPARSITY, dtype=np.complex64).toarray()

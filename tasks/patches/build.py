@@ -15,10 +15,13 @@ from tasks.machine.places import Machine
 from tasks.patches.build_plan import BuildPlan, Counts, FilmPlan, film_plan
 from tasks.patches.config import VideoPatchesForm
 from tasks.patches.cut import Patches
-from tasks.patches.derivations import FLOW, FilmRead, film, pieces, tree_root, windows
+from tasks.patches.derivations import FLOW, GIGABYTE, FilmRead, film, pieces, tree_root, windows
+from tasks.patches.pieces import demand_room, demand_same_disk
 from tasks.schema.forms import Form
+from tasks.schema.home import absolute
 from tasks.schema.records import ShardRecord
 from tasks.shards.derive import Derivation, committed
+from tasks.shards.files import disk_errors_explained
 from tasks.shards.manifest import Manifest, build_manifest
 from tasks.shards.stage import stage_key
 
@@ -131,6 +134,21 @@ def patches_manifest(build: Build, machine: Machine) -> Manifest:
     }
     flow = FLOW if len(cut) == every and "patches" in config.steps else UNFINISHED
     return build_manifest(store, flow, config.build_params(), {name: each for name, each in outputs.items() if each})
+
+
+def demand_writable(config: VideoPatchesForm, machine: Machine) -> None:
+    """Look whether the tree can be written, before anything is decoded.
+
+    Raises:
+        ConfigError: the temporary folder lies on another disk.
+        StoreError: the disk is full, as the configuration counts it.
+    """
+    tree = tree_root(config, machine)
+    with disk_errors_explained(tree):
+        tree.mkdir(parents=True, exist_ok=True)
+        if config.machine.temporary:
+            demand_same_disk(tree, absolute(config.machine.temporary, "temporary"))
+        demand_room(tree, 0, int(config.machine.min_free_gb * GIGABYTE))
 
 
 def drop_incomplete(wanted: Iterable[Derivation], machine: Machine) -> None:

@@ -173,7 +173,8 @@ def _bands(height: int, width: int) -> list[slice]:
 
 def _grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = (side // BLOCK * BLOCK for side in picture.shape[:2])
-    return cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
+    return grey[:height, :width].astype(np.uint8, copy=False)
 
 
 def _halved(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -25,8 +25,8 @@ class PatchFormat(Form):
     """A size of the ground truth, and the folder that its patches lie in below that of their category."""
 
     name: str = Field(title="Name", pattern=PLAIN_NAME)
-    width: int = Field(title="Width", ge=24, le=7680, multiple_of=SCALE, description="Pixels; divisible by 3.")
-    height: int = Field(title="Height", ge=24, le=7680, multiple_of=SCALE, description="Pixels; divisible by 3.")
+    width: int = Field(title="Width", ge=66, le=7680, multiple_of=SCALE, description="Pixels; divisible by 3.")
+    height: int = Field(title="Height", ge=66, le=7680, multiple_of=SCALE, description="Pixels; divisible by 3.")
     folder: str = Field(title="Folder", pattern=FOLDER, max_length=120)
 
     @property

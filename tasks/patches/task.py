@@ -19,6 +19,7 @@ from tasks.machine.task import RETRIED, as_found, machine
 from tasks.patches.build import (
     Build,
     Summary,
+    demand_writable,
     drop_incomplete,
     made,
     patches_manifest,
@@ -29,9 +30,8 @@ from tasks.patches.build import (
 )
 from tasks.patches.build_plan import write_plan
 from tasks.patches.config import FilmSource, VideoPatchesForm
-from tasks.patches.derivations import GIGABYTE, FilmRead, count_pieces, film, pieces, windows
+from tasks.patches.derivations import FilmRead, count_pieces, film, pieces, windows
 from tasks.patches.finished import Report, finish_tree
-from tasks.patches.pieces import demand_room
 from tasks.schema.errors import StoreError
 from tasks.shards.derive import StageNotRunError, committed, realise
 from tasks.shards.distribute import distribute
@@ -67,6 +67,7 @@ def open_build(read: tuple[FilmRead, ...], config: VideoPatchesForm, places: Pla
     here = machine(places)
     build = Build(config=config, read=read)
     if "patches" in config.steps:
+        demand_writable(config, here)
         write_plan(tree_of(build, here), plan_of(build, here, datetime.now(UTC)))
     return build
 
@@ -86,7 +87,7 @@ def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames) ->
         return as_found(True, ())
     if "patches" not in config.steps:
         raise StageNotRunError("patches")
-    demand_room(tree_of(build, here), 0, int(config.machine.min_free_gb * GIGABYTE))
+    demand_writable(config, here)
     shown = cast(
         "UUID", create_progress_artifact(0.0, description="Pieces of " + ", ".join(read.source.name for read in films))
     )

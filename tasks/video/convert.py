@@ -1,6 +1,6 @@
 """Decoded frames to 8-bit RGB pictures: exact crops of the tonemapped, scaled picture, and thumbnails."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.schema.films import Film, Transfer
-from tasks.video.planes import Codes, Planes, read_planes
+from tasks.video.planes import Box, Codes, Planes, Size, read_planes
 from tasks.video.resample import lanczos
 from tasks.video.tonemap import (
     MOBIUS_KNEE,
@@ -25,16 +25,14 @@ from tasks.video.tonemap import (
 )
 
 Picture = NDArray[np.uint8]
-Size = tuple[int, int]
-Box = tuple[int, int, int, int]
 
 THUMBNAIL_SIDE = 160
 """Pixels of a thumbnail's longer side."""
 
-_THUMBNAIL_ROWS: Final = 4
+_THUMBNAIL_ROWS: Final = 2
 """At most so many rows of the film make one of a thumbnail; the others are skipped."""
-_LIGHT_STEPS: Final = 4095
-"""Steps of the tables from signal to light: 12 bits, a quarter of a 10-bit code each."""
+_LIGHT_STEPS: Final = 8191
+"""Steps of the tables from signal to light: 13 bits, an eighth of a 10-bit code each."""
 _OCTAVES: Final = 22
 """Halvings of white down to what is black in 8 bits: 255 * 2 ** (-22 / 2.4) is less than half a level."""
 _WHITE_BITS: Final = 127 << 9
@@ -82,12 +80,8 @@ class Converter:
         upright = (self.film.width, self.film.height)
         box, whole = self._coded(self.film.content, upright), self._turned(upright)
         planes = read_planes(frame)
-        shrunk = [_shrunk(view, box, whole, small).ravel() for view in planes.views()]
-        chroma = shrunk[1:] or [shrunk[0][:0]] * 2
-        tiny = Planes(
-            shrunk[0], *chroma, small[0], small[0], small, (0, 0), planes.bits, planes.unit, planes.full_range, planes.rgb
-        )
-        return self._upright(self._picture(tiny, small, (0, 0, *small)))
+        shrunk = tuple(_shrunk(view, box, whole, small) for view in planes.views())
+        return self._upright(self._picture(replace(planes, arrays=shrunk, size=small, halved=(0, 0)), small, (0, 0, *small)))
 
     def crop(self, frame: av.VideoFrame, scaled: Size, xyxy: Box) -> Picture:
         """A patch of the upright picture scaled to `scaled`: (height, width, 3), RGB.
@@ -111,26 +105,30 @@ class Converter:
         from tasks.video import kernels
 
         left, top, right, bottom = box
-        recipe = _recipe(self.film, planes.bits, planes.unit, planes.full_range, planes.rgb, planes.size)
-        siting = np.array((*planes.halved, *self._siting), np.float32)
-        chroma_columns, chroma_rows = planes.chroma_size
-        layout = (planes.stride, planes.chroma_stride, chroma_rows, chroma_columns, _WHITE_BITS - _OCTAVES * 512)
+        rows = columns = None
+        if size != planes.size:
+            columns = lanczos(planes.size[0], size[0]).between(left, right)
+            rows = lanczos(planes.size[1], size[1]).between(top, bottom)
+            left, right = columns.reach
+            top, bottom = rows.reach
+        window = planes.window((left, top, right, bottom))
+        recipe = _recipe(self.film, planes.bits, planes.unit, planes.full_range, planes.rgb)
+        layout = (window.stride, window.chroma_stride, *window.chroma_size, _WHITE_BITS - _OCTAVES * 512)
         source = (
-            *(planes.luma, planes.u, planes.v, layout, recipe.levels, siting),
+            *(window.luma, window.u, window.v, layout, recipe.levels, np.array((*planes.halved, *self._siting), np.float32)),
             *(recipe.signal, recipe.tone, recipe.linear, _display_table()),
         )
-        if size == planes.size:
-            begin = left & ~1
-            picture = np.empty((bottom - top, right - begin, 3), np.uint8)
-            kernels.whole(*source, top, begin, picture)
-            return picture[:, left - begin :]
-        rows = lanczos(planes.size[1], size[1]).between(top, bottom)
-        columns = lanczos(planes.size[0], size[0]).between(left, right)
-        begin = int(columns.first[0]) & ~1
-        picture = np.empty((bottom - top, right - left, 3), np.uint8)
+        left -= window.origin[0]
+        top -= window.origin[1]
+        begin = left & ~1
+        if rows is None or columns is None:
+            unscaled = np.empty((box[3] - box[1], box[2] - box[0] + left - begin, 3), np.uint8)
+            kernels.whole(*source, top, begin, unscaled)
+            return unscaled[:, left - begin :]
+        picture = np.empty((box[3] - box[1], box[2] - box[0], 3), np.uint8)
         kernels.scaled(
-            *(*source, planes.size, rows.first, rows.weight),
-            *(begin, columns.first - np.int32(begin), columns.weight, columns.halving, picture),
+            *(*source, window.size, rows.first - np.int32(window.origin[1]), rows.weight),
+            *(begin, columns.first - np.int32(window.origin[0] + begin), columns.weight, columns.halving, picture),
         )
         return picture
 
@@ -164,11 +162,11 @@ class _Recipe:
 
 
 @lru_cache(maxsize=64)
-def _recipe(film: Film, bits: int, unit: int, full_range: bool, rgb: bool, size: Size) -> _Recipe:
+def _recipe(film: Film, bits: int, unit: int, full_range: bool, rgb: bool) -> _Recipe:
     hdr = film.transfer is not Transfer.SDR
     gamut = _GAMUTS.get(film.primaries, "bt2020" if hdr else "bt709")
     curved = hdr or gamut != "bt709"
-    untagged = "bt2020" if hdr else "bt709" if size[0] >= 1280 or size[1] > 576 else "bt601"
+    untagged = "bt2020" if hdr else "bt709" if film.coded_width >= 1280 or film.coded_height > 576 else "bt601"
     matrix = yuv_to_rgb("bt709" if rgb else _MATRICES.get(film.matrix, untagged))
     code = unit * (1 << bits - 8)
     if full_range or film.full_range:

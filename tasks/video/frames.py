@@ -124,24 +124,27 @@ class WindowReader:
         target = self._film.start_pts + self._ticks(time_s)
         while True:
             try:
-                return self._read(target)
+                return self._read_on(target) or self._read_afresh(target)
             except _NotShownError as missing:
                 self._packets.hide(missing.pts)
                 self._lost = True
 
-    def _read(self, target: int) -> Frames:
-        """As the last window left the decoder; where something is wrong there, afresh from a key frame.
+    def _read_on(self, target: int) -> Frames | None:
+        """From where the last window left the decoder; None where that leads nowhere, or something is wrong."""
+        if not self._reaches(target):
+            return None
+        try:
+            return self._decode(self._look_ahead(target))
+        except (_DoubtfulError, _NotShownError):
+            return None
 
-        What counts is the result from that key frame: it depends on the film alone, not on what was read before.
+    def _read_afresh(self, target: int) -> Frames:
+        """From a key frame; what is wrong then depends on the film alone, not on what was read before.
+
+        Raises:
+            _NotShownError: there is nothing wrong, but packets that show nothing.
+            WindowError: the window cannot be had.
         """
-        if self._reaches(target):
-            try:
-                frames = self._decode(self._look_ahead(target))
-            except (_DoubtfulError, _NotShownError):
-                pass
-            else:
-                if frames is not None:
-                    return frames
         self._packets.start_before(target - self._margin, map(self._ticks, STEPS_BACK_S))
         missing: _NotShownError | None = None
         for keys_back in range(KEYS_BACK + 1):

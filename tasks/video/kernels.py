@@ -136,9 +136,9 @@ def _interleave(red, green, blue, out):  # type: ignore[no-untyped-def]
     """Levels in float32 to a row of pixels."""
     low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
     for x in range(out.shape[0]):
-        out[x, 0] = np.uint8(min(max(red[x], low), top) + half)
-        out[x, 1] = np.uint8(min(max(green[x], low), top) + half)
-        out[x, 2] = np.uint8(min(max(blue[x], low), top) + half)
+        out[x, 0] = np.uint8(np.int32(min(max(red[x], low), top) + half))
+        out[x, 1] = np.uint8(np.int32(min(max(green[x], low), top) + half))
+        out[x, 2] = np.uint8(np.int32(min(max(blue[x], low), top) + half))
 
 
 @_compiled
@@ -169,7 +169,16 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
                             sums[i] + p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
                         )
             for line in range(lines):
-                out[line, x, channel] = np.uint8(min(max(sums[line], low), top) + half)
+                out[line, x, channel] = np.uint8(np.int32(min(max(sums[line], low), top) + half))
+
+
+@_compiled
+def _go_on(values, before, inside):  # type: ignore[no-untyped-def]
+    """The outermost of the `inside` values that lie behind the first `before` go on to both ends."""
+    for x in range(before):
+        values[x] = values[before]
+    for x in range(before + inside, values.shape[0]):
+        values[x] = values[before + inside - 1]
 
 
 @_compiled
@@ -194,8 +203,7 @@ def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  
     skipped = max(-begin, 0)
     count = min(begin + half.shape[0], columns) - (begin + skipped)
     _blend(plane, first + begin + skipped, second + begin + skipped, weight, scale, offset, half[skipped : skipped + count])
-    half[:skipped] = half[skipped]
-    half[skipped + count :] = half[skipped + count - 1]
+    _go_on(half, skipped, count)
     _spread(half, siting[4], siting[5], out)
 
 
@@ -204,7 +212,7 @@ def _picture_row(  # type: ignore[no-untyped-def]
     luma, u, v, layout, levels, siting, signal, tone, linear, display, y, left, count, work, where, half, red, green, blue
 ):
     """Row `y` of the picture, `count` columns from `left` on (even): 8-bit levels as float32."""
-    stride, chroma_stride, chroma_rows, chroma_columns, first_octave = layout
+    stride, chroma_stride, chroma_columns, chroma_rows, first_octave = layout
     if chroma_rows:
         _chroma(u, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[0])
         _chroma(v, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[1])
@@ -288,8 +296,7 @@ def scaled(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
                 for channel in range(3):
                     begin = channel * count
-                    row[begin : begin + before] = row[begin + before]
-                    row[begin + before + inside : begin + count] = row[begin + before + inside - 1]
+                    _go_on(row[begin : begin + count], before, inside)
                 done += 1
             for tap in range(0, taps, 4):
                 at = wanted + tap

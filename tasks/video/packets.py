@@ -185,6 +185,7 @@ class PacketsAhead:
 
     def _open_again(self) -> None:
         self._container, self.stream = self._open.enter_context(open_film(self._path, self._threads))
+        self.stream.codec_context.options = {"err_detect": "explode"}  # else HEVC passes over damaged slices in silence
         self._start(from_beginning=True)
 
     def _start(self, *, from_beginning: bool) -> None:

@@ -1,4 +1,4 @@
-"""A decoded frame's luma and chroma as flat arrays."""
+"""A decoded frame's luma and chroma as arrays of code values."""
 
 import re
 from dataclasses import dataclass
@@ -7,17 +7,43 @@ from typing import Final
 import av
 import numpy as np
 from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
+Box = tuple[int, int, int, int]
+Size = tuple[int, int]
 
 _HALVED: Final = {
     "yuv420p": (1, 1), "yuvj420p": (1, 1), "yuv422p": (0, 1), "yuvj422p": (0, 1), "yuv444p": (0, 0), "yuvj444p": (0, 0),
     "gray": (0, 0), "nv12": (1, 1), "p010": (1, 1), "p012": (1, 1), "p016": (1, 1),
 }  # fmt: skip
-"""Formats that are read as they are, without their bits and byte order: whether rows and columns of chroma are halved."""
+"""Formats that are read as they are, without bits and byte order: whether rows and columns of chroma are halved."""
 _COMMON: Final = "yuv444p12le"
-"""What swscale makes of all other formats: no format loses by it but RGB of more than 12 bits."""
+"""What swscale makes of all other formats; only those of more than 12 bits lose by it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a frame, flat, for the compiled loops.
+
+    Attributes:
+        luma: uint16, rows of `stride` values of which the first `size[0]` belong to the part.
+        u: uint16, chroma alike, rows of `chroma_stride` values; empty for grey frames.
+        v: as `u`.
+        origin: column and row of the frame where the part begins, both even.
+        size: width and height of luma.
+        chroma_size: width and height of chroma.
+    """
+
+    luma: NDArray[np.uint16]
+    u: NDArray[np.uint16]
+    v: NDArray[np.uint16]
+    stride: int
+    chroma_stride: int
+    origin: tuple[int, int]
+    size: Size
+    chroma_size: Size
 
 
 @dataclass(frozen=True)
@@ -25,9 +51,7 @@ class Planes:
     """Code values of a frame.
 
     Attributes:
-        luma: all rows with their padding, `stride` values each, read-only.
-        u: chroma alike, `chroma_stride` values a row; empty for grey frames.
-        v: as `u`.
+        arrays: luma (height, width or more) and, but for grey frames, both chroma planes alike.
         size: width and height of luma.
         halved: whether rows and columns of chroma are halved (1) or not (0).
         bits: of a code value.
@@ -36,12 +60,8 @@ class Planes:
         rgb: the colours were RGB and came here by BT.709's matrix, in full range.
     """
 
-    luma: Codes
-    u: Codes
-    v: Codes
-    stride: int
-    chroma_stride: int
-    size: tuple[int, int]
+    arrays: tuple[Codes, ...]
+    size: Size
     halved: tuple[int, int]
     bits: int
     unit: int = 1
@@ -49,48 +69,51 @@ class Planes:
     rgb: bool = False
 
     @property
-    def chroma_size(self) -> tuple[int, int]:
+    def chroma_size(self) -> Size:
         """Width and height of chroma, 0 and 0 for grey frames."""
-        if not self.u.size:
-            return 0, 0
         rows, columns = self.halved
-        return (self.size[0] + columns) >> columns, (self.size[1] + rows) >> rows
+        return ((self.size[0] + columns) >> columns, (self.size[1] + rows) >> rows) if len(self.arrays) > 1 else (0, 0)
 
     def views(self) -> list[Codes]:
-        """Luma and, where there is any, chroma as (height, width)."""
-        found = [_rows(self.luma, self.stride, self.size)]
-        if self.u.size:
-            found += [_rows(plane, self.chroma_stride, self.chroma_size) for plane in (self.u, self.v)]
-        return found
+        """Luma and, where there is any, chroma without padding."""
+        sizes = (self.size, self.chroma_size, self.chroma_size)
+        return [plane[: size[1], : size[0]] for plane, size in zip(self.arrays, sizes, strict=False)]
+
+    def window(self, box: Box) -> Window:
+        """What is needed for the luma samples in `box`, bounded to the frame: those and the chroma around them.
+
+        The frame's own memory where that can be used, else a copy of the part.
+        """
+        left, top = (max(0, edge - 2) & ~1 for edge in box[:2])
+        right, bottom = (min(self.size[axis], box[2 + axis] + 2) for axis in (0, 1))
+        luma, stride = _flat(self.arrays[0], (left, top, right, bottom))
+        rows, columns = self.halved
+        part = (left >> columns, top >> rows, (right + columns) >> columns, (bottom + rows) >> rows)
+        chroma = [_flat(plane, part) for plane in self.arrays[1:]] or [(luma[:0], 0)] * 2
+        return Window(
+            luma=luma,
+            u=chroma[0][0],
+            v=chroma[1][0],
+            stride=stride,
+            chroma_stride=chroma[0][1],
+            origin=(left, top),
+            size=(right - left, bottom - top),
+            chroma_size=(part[2] - part[0], part[3] - part[1]) if len(self.arrays) > 1 else (0, 0),
+        )
 
 
 def read_planes(frame: av.VideoFrame) -> Planes:
-    """The frame's own memory where its format allows."""
-    name = frame.format.name
-    kind = re.sub(r"(?<=[vpy])(9|1[0-6])?(le)?$", "", name) if not name.startswith(("p01", "nv")) else name[:4]
+    """The frame's own memory where its format is a common one."""
     rgb = bool(frame.format.is_rgb)
+    kind = _kind(frame.format.name)
     if kind not in _HALVED:
         frame, kind = _reformatted(frame, rgb), "yuv444p"
-    bits = frame.format.components[0].bits
-    flat = [_flat(plane, bits) for plane in frame.planes]
-    stride = frame.planes[0].line_size // flat[0].itemsize
-    nothing = flat[0][:0]
-    chroma_stride = 0
-    u = v = nothing
-    if len(flat) == 2:
-        u, v = (np.ascontiguousarray(flat[1][first::2]) for first in (0, 1))
-        chroma_stride = frame.planes[1].line_size // flat[1].itemsize // 2
-    elif len(flat) == 3:
-        u, v = flat[1:]
-        chroma_stride = frame.planes[1].line_size // flat[1].itemsize
-    for plane in (u, v):
-        plane.flags.writeable = False
+    bits = int(frame.format.components[0].bits)
+    arrays = [_array(plane, bits) for plane in frame.planes]
+    if len(arrays) == 2:
+        arrays[1:] = [arrays[1][:, 0::2], arrays[1][:, 1::2]]
     return Planes(
-        luma=flat[0],
-        u=u,
-        v=v,
-        stride=stride,
-        chroma_stride=chroma_stride,
+        arrays=tuple(arrays),
         size=(frame.width, frame.height),
         halved=_HALVED[kind],
         bits=bits,
@@ -100,19 +123,33 @@ def read_planes(frame: av.VideoFrame) -> Planes:
     )
 
 
-def _flat(plane: VideoPlane, bits: int) -> Codes:
+def _kind(name: str) -> str:
+    """`yuv420p10le` -> `yuv420p`; names in big-endian order stay as they are."""
+    if name.startswith("p01"):
+        return name.removesuffix("le")
+    return re.sub(r"^(yuv4\d\dp|gray)(9|1[0-6])le$", r"\1", name)
+
+
+def _array(plane: VideoPlane, bits: int) -> Codes:
     codes: Codes = np.frombuffer(plane, np.uint16 if bits > 8 else np.uint8)
-    codes.flags.writeable = False
-    return codes
+    stride = plane.line_size // codes.itemsize
+    return codes[: stride * plane.height].reshape(plane.height, stride)
 
 
-def _rows(plane: Codes, stride: int, size: tuple[int, int]) -> Codes:
-    return plane[: stride * size[1]].reshape(size[1], stride)[:, : size[0]]
+def _flat(plane: Codes, box: Box) -> tuple[NDArray[np.uint16], int]:
+    """The part of a plane as rows behind one another, and what lies between their beginnings."""
+    left, top, right, bottom = box
+    if plane.dtype == np.uint16 and plane.flags.c_contiguous:
+        flat: NDArray[np.uint16] = plane[top:bottom].reshape(-1)[left:]
+        stride = plane.shape[1]
+    else:
+        flat = plane[top:bottom, left:right].astype(np.uint16).reshape(-1)
+        stride = right - left
+    flat.flags.writeable = False
+    return flat, stride
 
 
 def _reformatted(frame: av.VideoFrame, rgb: bool) -> av.VideoFrame:
-    from av.video.reformatter import ColorRange, Colorspace
-
     if rgb:
         return frame.reformat(format=_COMMON, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG)
     return frame.reformat(format=_COMMON)

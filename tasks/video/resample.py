@@ -32,6 +32,11 @@ class Taps:
         return Taps(self.first[begin:end], self.weight[begin:end])
 
     @property
+    def reach(self) -> tuple[int, int]:
+        """The first position of the source, which may lie before its start, and the end of the last one."""
+        return int(self.first[0]), int(self.first[-1]) + self.weight.shape[1]
+
+    @property
     def halving(self) -> bool:
         """Whether all positions have the same twelve weights, two samples apart."""
         steady = bool(np.all(np.diff(self.first) == 2) and np.all(self.weight == self.weight[0]))

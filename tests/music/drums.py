@@ -106,7 +106,9 @@ def drum_tracks(count: int = 100, seed: int = 7, *, any_groove: bool = False) ->
     return made
 
 
-def clicks(bpm: float, seconds: float, *, start: float = 0.25, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def clicks(
+    bpm: float, seconds: float, *, start: float = 0.25, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Equal short clicks at an even tempo: samples at 24 kHz and the seconds of the clicks."""
     times = np.arange(start, seconds - 0.05, 60.0 / bpm)
     n = np.arange(int(0.02 * RATE))
@@ -152,7 +154,9 @@ def _snare(draw: np.random.Generator) -> NDArray[np.float64]:
 
 def _hat(draw: np.random.Generator) -> NDArray[np.float64]:
     t = np.arange(int(0.12 * RATE)) / RATE
-    return signal.sosfilt(_band(draw.uniform(5000, 7000), 11500), draw.normal(size=t.size)) * np.exp(-t / draw.uniform(0.015, 0.04))
+    return signal.sosfilt(_band(draw.uniform(5000, 7000), 11500), draw.normal(size=t.size)) * np.exp(
+        -t / draw.uniform(0.015, 0.04)
+    )
 
 
 @lru_cache(maxsize=64)

@@ -84,7 +84,7 @@ def test_no_window_across_a_cut_and_nine_of_ten_clean_ones(real_data: Path, name
 
 
 def test_films_without_a_cut_are_kept_and_joined_ones_are_not(real_data: Path) -> None:
-    films = [thumbnails(real_data / name, 90) for name in SPLICED]
+    films = [thumbnails(real_data / name, 40) for name in SPLICED]
     counts: Counter[bool] = Counter()
     for pictures in films:
         for verdict in verdicts(pictures):
@@ -96,15 +96,15 @@ def test_films_without_a_cut_are_kept_and_joined_ones_are_not(real_data: Path) -
 
     rng = np.random.default_rng(0)
     passed = 0
-    for number in range(400):
+    for number in range(150):
         one, other = rng.choice(len(films), 2, replace=False)
         at, gain = int(rng.integers(1, WINDOW_FRAMES)), (1.0, 0.5, 0.25)[number % 3]
         before, after = (int(rng.integers(len(films[i]) - WINDOW_FRAMES + 1)) for i in (one, other))
         joined = [*films[one][before : before + at], *films[other][after + at : after + WINDOW_FRAMES]]
         even = [cv2.resize(f, (160, 90), interpolation=cv2.INTER_AREA) for f in joined]
         passed += isinstance(judge_window([(f * gain).astype(np.uint8) for f in even]), Stable)
-    print(f"{passed} of 400 windows across joined films kept")
-    assert passed <= 2
+    print(f"{passed} of 150 windows across joined films kept")
+    assert passed <= 1
 
 
 @pytest.mark.parametrize("transfer", ["sdr", "pq"])

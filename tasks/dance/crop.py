@@ -175,7 +175,9 @@ def _taps(positions: Floats, stretch: float, length: int, group: int) -> _Taps:
         group: the number of taps becomes a multiple of it.
     """
     wide = max(stretch, 1.0)
-    count = min(group * ceil((2 * SUPPORT * wide + 1) / group), group * (length // group)) if length >= group else length
+    count = (
+        min(group * ceil((2 * SUPPORT * wide + 1) / group), group * (length // group)) if length >= group else length
+    )
     begin = np.floor(positions - SUPPORT * wide).astype(np.int64)
     first = np.clip(begin, 0, max(length - count, 0))
     sample = first[:, None] + np.arange(count)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba import njit
-
 import numpy as np
+from numba import njit
 
 BLOCK: Final = 16
 """Rows that go through the columns together."""

@@ -1,12 +1,11 @@
 """A clip as MP4: H.264 and AAC from frames and samples, the same bytes for the same input."""
 
 from io import BytesIO
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from typing import TYPE_CHECKING
 
 from tasks.dance.crop import Colours
 from tasks.schema.clips import CLIP_FPS

@@ -46,9 +46,6 @@ def film_frames(film: Film, path: Path, from_pts: int | None = None, threads: in
         yield from _deinterlaced(frames) if film.interlaced else frames
 
 
-Packets = "Iterator[Packet[VideoStream] | None]"
-
-
 def _from(
     container: "InputContainer", stream: "VideoStream", film: Film, from_pts: int | None
 ) -> "tuple[Iterator[Packet[VideoStream] | None], int | None]":
@@ -104,7 +101,11 @@ def _decoded(
             continue
         doubtful = doubtful or packet is None or packet.is_corrupt
         for frame in frames:
-            if frame.pts is None or (first is not None and frame.pts < first) or (last is not None and frame.pts <= last):
+            if (
+                frame.pts is None
+                or (first is not None and frame.pts < first)
+                or (last is not None and frame.pts <= last)
+            ):
                 continue
             last = frame.pts
             broken = frame.is_corrupt

@@ -121,14 +121,16 @@ class Converter:
         left -= window.origin[0]
         top -= window.origin[1]
         begin = left & ~1
+        width, height = box[2] - box[0], box[3] - box[1]
         if rows is None or columns is None:
-            unscaled = np.empty((box[3] - box[1], box[2] - box[0] + left - begin, 3), np.uint8)
-            kernels.whole(*source, top, begin, unscaled)
-            return unscaled[:, left - begin :]
-        picture = np.empty((box[3] - box[1], box[2] - box[0], 3), np.uint8)
+            picture = np.empty((height, width + left - begin, 3), np.uint8)
+            kernels.whole(*source, top, begin, picture.reshape(height, -1))
+            return picture[:, left - begin :]
+        picture = np.empty((height, width, 3), np.uint8)
         kernels.scaled(
             *(*source, window.size, rows.first - np.int32(window.origin[1]), rows.weight),
-            *(begin, columns.first - np.int32(window.origin[0] + begin), columns.weight, columns.halving, picture),
+            *(begin, columns.first - np.int32(window.origin[0] + begin), columns.weight, columns.halving),
+            picture.reshape(height, -1),
         )
         return picture
 

@@ -133,17 +133,18 @@ def _halve(row, weights, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _interleave(red, green, blue, out):  # type: ignore[no-untyped-def]
-    """Levels in float32 to a row of pixels."""
-    low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
-    for x in range(out.shape[0]):
-        out[x, 0] = np.uint8(np.int32(min(max(red[x], low), top) + half))
-        out[x, 1] = np.uint8(np.int32(min(max(green[x], low), top) + half))
-        out[x, 2] = np.uint8(np.int32(min(max(blue[x], low), top) + half))
+    """Whole levels in float32 to a row of pixels, red, green, blue, red and so on."""
+    at = 0
+    for x in range(red.shape[0]):
+        out[at] = np.uint8(np.int32(red[x]))
+        out[at + 1] = np.uint8(np.int32(green[x]))
+        out[at + 2] = np.uint8(np.int32(blue[x]))
+        at += 3
 
 
 @_compiled
 def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-untyped-def]
-    """`out` (lines, width, 3), uint8, from `block` (lines, 3 * count): each column its own weights.
+    """`out` (lines, 3 * width), uint8, from `block` (lines, 3 * count): each column its own weights.
 
     The block is turned on its side, so that the loop over taps runs along memory.
     """
@@ -151,7 +152,6 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
     count = block.shape[1] // 3
     turned = np.zeros((count, BLOCK), np.float32)
     sums = np.empty(BLOCK, np.float32)
-    low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
     for channel in range(3):
         for x in range(count):
             for line in range(lines):
@@ -168,8 +168,9 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
                         sums[i] = (
                             sums[i] + p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
                         )
+            _rounded(sums)
             for line in range(lines):
-                out[line, x, channel] = np.uint8(np.int32(min(max(sums[line], low), top) + half))
+                out[line, 3 * x + channel] = np.uint8(np.int32(sums[line]))
 
 
 @_compiled
@@ -239,8 +240,8 @@ def _picture_row(  # type: ignore[no-untyped-def]
 
 @_compiled
 def whole(luma, u, v, layout, levels, siting, signal, tone, linear, display, top, left, out):  # type: ignore[no-untyped-def]
-    """`out` (height, width, 3), uint8: the picture without scaling, from row `top` and the even column `left` on."""
-    height, width = out.shape[0], out.shape[1]
+    """`out` (height, 3 * width), uint8: the picture without scaling, from row `top` and the even column `left` on."""
+    height, width = out.shape[0], out.shape[1] // 3
     work = np.zeros((5, width + width % 2), np.float32)
     where = np.empty(width, np.int32)
     half = np.empty(work.shape[1] // 2 + 2, np.float32)
@@ -259,7 +260,7 @@ def scaled(  # type: ignore[no-untyped-def]
     luma, u, v, layout, levels, siting, signal, tone, linear, display,
     size, rows, row_weights, left, columns, column_weights, halving, out,
 ):  # fmt: skip
-    """`out` (height, width, 3), uint8: rows and columns of it are weighted sums of the picture's rows and columns.
+    """`out` (height, 3 * width), uint8: rows and columns of it are weighted sums of the picture's rows and columns.
 
     Args:
         size: width and height of the picture, whose outermost rows and columns go on beyond it.
@@ -268,7 +269,7 @@ def scaled(  # type: ignore[no-untyped-def]
         left: an even column of the picture, where `columns`, for the columns what `rows` are for the rows, count from.
         halving: the columns are every second one, all with the same twelve weights.
     """
-    height, width = out.shape[0], out.shape[1]
+    height, width = out.shape[0], out.shape[1] // 3
     taps = row_weights.shape[1]
     count = columns[width - 1] + column_weights.shape[1]
     before = max(-left, 0)
@@ -308,6 +309,7 @@ def scaled(  # type: ignore[no-untyped-def]
                 for channel in range(3):
                     begin = channel * count + columns[0]
                     _halve(block[line, begin : (channel + 1) * count], column_weights[0], sums[channel])
+                    _rounded(sums[channel])
                 _interleave(sums[0], sums[1], sums[2], out[top + line])
         if not halving:
             _resample_columns(block, lines, columns, column_weights, out[top : top + lines])

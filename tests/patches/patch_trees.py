@@ -16,7 +16,7 @@ from tasks.shards.files import LocalFiles
 
 Row = dict[str, Any]
 
-FORMATS = (PatchFormat(name="tiny", width=48, height=27, folder="Patches"),)
+FORMATS = (PatchFormat(name="tiny", width=96, height=66, folder="Patches"),)
 CATEGORIES = (
     PatchCategory(name="general", folder="Universal/Mastermodell/Learn", formats={"tiny": 1.0}),
     PatchCategory(name="space", folder="Space/SpaceModel/Learn", formats={"tiny": 1.0}),
@@ -59,7 +59,7 @@ def windows(count: int, film: str = "sintel", first: int = 0) -> list[Row]:
 
 def pictures(row: Row, seed: int = 0) -> Stacks:
     draw = np.random.default_rng([seed, *row["sample_id"].encode()])
-    return stacks(list(draw.integers(0, 256, (7, 27, 48, 3), np.uint8)))
+    return stacks(list(draw.integers(0, 256, (7, 66, 96, 3), np.uint8)))
 
 
 def write(tree: PatchTree, rows: Sequence[Row], seed: int = 0) -> tuple[Row, list[Row]]:

@@ -2,12 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -129,18 +128,26 @@ class _Sounding:
     padded_s: float
 
 
-class _Cutting(ExitStack):
+class _Cutting:
     """One way through the clips of a video."""
 
     def __init__(self, film: Film, config: CutConfig, threads: int, sound: Path, sound_start_s: float) -> None:
-        super().__init__()
         self._film, self._config, self._threads = film, config, threads
         self._crop = SquareCrop(film, config.size)
         self._sound_start_s = sound_start_s
-        self._reader = self.enter_context(SoundReader(sound, config.encoding.sound_rate, 2))
+        self._reader = SoundReader(sound, config.encoding.sound_rate, 2)
         self._active: list[_Sounding] = []
         self._behind: dict[int, _Sounding | Unmade] = {}
         self._decoded = self._bytes = self._frames = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.__exit__()
+        behind = (each for each in self._behind.values() if isinstance(each, _Sounding))
+        for sounding in (*self._active, *behind):
+            sounding.making.close()
 
     def outputs(self, rows: Sequence[Row]) -> Iterator[StageOutput]:
         """The rows in their order, whatever order their times have."""
@@ -236,7 +243,6 @@ class _Cutting(ExitStack):
             self._behind[number] = why
             return
         making = ClipMaking(row, self._film, ClipEncoder(self._config.size, self._crop.colours, encoding, part.samples))
-        self.callback(making.close)
         rms = decibel(float(np.sqrt(np.mean(np.square(part.samples, dtype=np.float64)))))
         self._active.append(_Sounding(number, making, rms, (part.before + part.after) / rate))
 

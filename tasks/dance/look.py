@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.body.pose_model import PersonDetections, PoseModel
+from tasks.dance.film_pass import film_frames
 from tasks.schema.boxes import Boxes
 from tasks.schema.clips import CLIP_FPS
 from tasks.schema.films import Film
 from tasks.schema.keypoints import Keypoints
 from tasks.schema.rejections import Reason
-from tasks.video.container import open_film
 from tasks.video.convert import Converter
 from tasks.video.shots import ShotFinder, ShotRules, Stretch
 from tasks.video.timing import gap_tolerance
@@ -80,42 +80,26 @@ def first_on_grid(film: Film, pts: int) -> int:
 def shown_frames(film: Film, path: Path, counts: Counts, threads: int = 1) -> Iterator[Shown]:
     """What the grid shows, in order: at any time the last picture that began. What it never shows is dropped.
 
-    Damaged packets are left out; where pictures are missing for long, so are frames of the grid.
+    Damaged pictures are left out; where pictures are missing for long, so are frames of the grid.
     """
-    longest = math.ceil(LONGEST_STILL_S * CLIP_FPS)
     last: tuple[int, VideoFrame] | None = None
-    for frame in _decoded(path, counts, threads):
-        if frame.pts is None or (last and last[1].pts is not None and frame.pts <= last[1].pts):
+    for each in film_frames(film, path, threads=threads):
+        counts.decoded += 1
+        if each.doubtful:
             continue
-        first = first_on_grid(film, frame.pts)
+        first = first_on_grid(film, each.pts)
         if last and first > last[0]:
-            yield Shown(last[0], min(first, last[0] + longest), last[1])
-        last = (first, frame)
+            yield Shown(last[0], _shown_until(film, last[0], first), last[1])
+        last = (first, each.frame)
     if last:
-        end = max(grid_frames(film), last[0] + 1)
-        yield Shown(last[0], min(end, last[0] + longest), last[1])
+        yield Shown(last[0], _shown_until(film, last[0], max(grid_frames(film), last[0] + 1)), last[1])
 
 
-def _decoded(path: Path, counts: Counts, threads: int) -> "Iterator[VideoFrame]":
-    import av
-
-    with open_film(path, threads) as (container, stream):
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:
-                return  # the container is damaged from here on
-            if packet is None:
-                return
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            for frame in frames:
-                counts.decoded += 1
-                if not frame.is_corrupt:
-                    yield frame
+def _shown_until(film: Film, first: int, following: int) -> int:
+    """Where a picture ends on the grid: where the next one begins, or after its usual time where that is far away."""
+    usual = math.ceil(CLIP_FPS / film.fps)
+    longest = max(math.ceil(LONGEST_STILL_S * CLIP_FPS), 2 * usual)
+    return following if following - first <= longest else first + usual
 
 
 class Looking:
@@ -256,7 +240,7 @@ def _with_people(stretch: Stretch, holes: deque[tuple[int, int]], looking: Looki
         if first > begin:
             yield Seen(Stretch(begin, first, stretch.reason, stretch.detail), looking.seen(first))
         seconds = (end - first) / CLIP_FPS
-        told = f"The video shows no new picture for {seconds + LONGEST_STILL_S:.2f} s."
+        told = f"The video has no new picture for {seconds:.2f} s."
         stop = min(end, stretch.end)
         if stop > first:
             yield Seen(Stretch(first, stop, Reason.FRAMES_UNREADABLE, told), {})

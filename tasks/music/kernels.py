@@ -1,13 +1,10 @@
-"""Compiled inner loops; imported where the first one is needed."""
+"""The compiled inner loop of beat tracking; imported where it is needed."""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-LANES = 64
-"""Columns worked on at once: the sorted windows of so many fit into the nearest cache."""
-MEDIAN = 31
 NO_BEAT_BEFORE = 255
 
 
@@ -17,54 +14,6 @@ def _compiled(function: Any) -> Any:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder to keep it in
         return njit(nogil=True)(function)
-
-
-@_compiled
-def _sort(window, width):  # type: ignore[no-untyped-def]
-    """Sort the first `width` columns between the sentinels, by odd and even exchanges."""
-    for step in range(MEDIAN):
-        for i in range(1 + step % 2, MEDIAN, 2):
-            for c in range(width):
-                low, high = window[i, c], window[i + 1, c]
-                window[i, c] = min(low, high)
-                window[i + 1, c] = max(low, high)
-
-
-@_compiled
-def _exchange(window, gone, new, before):  # type: ignore[no-untyped-def]
-    """Take `gone` out of each sorted column and put `new` in; `before` is scratch."""
-    width = gone.size
-    before[:] = -np.inf
-    for i in range(1, MEDIAN + 1):
-        here, after = window[i], window[i + 1]
-        for c in range(width):
-            left = here[c] if here[c] < gone[c] else after[c]
-            here[c] = max(before[c], min(left, new[c]))
-            before[c] = left
-
-
-@_compiled
-def running_median(values, out):  # type: ignore[no-untyped-def]
-    """Medians of 31 down each column: `values` (n + 30, columns) float32, finite, to `out` (n, columns).
-
-    The window of a column stays sorted: taking one value out and putting one in is two comparisons a place, without a
-    branch, and so many columns run side by side.
-    """
-    rows, columns = out.shape
-    middle = MEDIAN // 2 + 1
-    window = np.empty((MEDIAN + 2, LANES), np.float32)
-    before = np.empty(LANES, np.float32)
-    for begin in range(0, columns, LANES):
-        width = min(LANES, columns - begin)
-        part = slice(begin, begin + width)
-        window[0] = -np.inf
-        window[1 : MEDIAN + 1, :width] = values[:MEDIAN, part]
-        window[MEDIAN + 1] = np.inf
-        _sort(window, width)
-        out[0, part] = window[middle, :width]
-        for row in range(1, rows):
-            _exchange(window, values[row - 1, part], values[row - 1 + MEDIAN, part], before)
-            out[row, part] = window[middle, :width]
 
 
 @_compiled

@@ -25,7 +25,7 @@ AT_PHASE = np.array(
 ALTERNATION = np.array([0.7, -0.1, 3.2])
 """What it says that even and odd beats differ, as bass drum and snare do."""
 TEMPO, TEMPO_SQUARED = -0.4, -0.4
-"""Per octave away from 110 BPM. Source of all: a conditional logit over 300 tracks of a drum machine with known beats."""
+"""Per octave away from 110 BPM. Source of all: a conditional logit over 300 tracks of our drum machine, known beats."""
 
 
 def relative(rise: Floats) -> Floats:

@@ -81,15 +81,12 @@ def harmonic_share(magnitude: Floats) -> Floats:
     Args:
         magnitude: (rows + 30, 1025): the first and last 15 rows only serve as neighbours.
     """
-    from tasks.music.kernels import running_median
+    from bottleneck import move_median
 
-    rows = len(magnitude) - 2 * REACH
-    sustained = np.empty((rows, BINS), np.float32)
-    running_median(magnitude, sustained)
-    across = np.pad(np.ascontiguousarray(magnitude[REACH:-REACH].T), ((REACH, REACH), (0, 0)), mode="symmetric")
-    struck = np.empty((BINS, rows), np.float32)
-    running_median(across, struck)
-    return _soft_mask(sustained, struck.T)
+    sustained = move_median(magnitude, MEDIAN_ROWS, axis=0)[2 * REACH :]
+    across = np.pad(magnitude[REACH:-REACH], ((0, 0), (REACH, REACH)), mode="symmetric")
+    struck = move_median(across, MEDIAN_ROWS, axis=1)[:, 2 * REACH :]
+    return _soft_mask(sustained, struck)
 
 
 def mirrored(block: NDArray[Any], first: int, rows: int) -> NDArray[Any]:
@@ -152,7 +149,7 @@ def _soft_mask(kept: Floats, other: Floats) -> Floats:
     rest[silent] = 1
     mask /= rest
     mask[silent] = 0.5
-    return mask
+    return np.asarray(mask, np.float32)
 
 
 @lru_cache(maxsize=1)

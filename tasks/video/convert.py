@@ -14,11 +14,11 @@ from tasks.video.planes import Box, Codes, Planes, Size, read_planes
 from tasks.video.resample import lanczos
 from tasks.video.tonemap import (
     MOBIUS_KNEE,
-    Floats,
     display_to_light,
     gamut_matrix,
     hlg_to_light,
-    light_to_display,
+    level_polynomial,
+    light_polynomials,
     mobius_coefficients,
     pq_to_light,
     yuv_to_rgb,
@@ -31,18 +31,15 @@ THUMBNAIL_SIDE = 160
 
 _THUMBNAIL_ROWS: Final = 2
 """At most so many rows of the film make one of a thumbnail; the others are skipped."""
-_LIGHT_STEPS: Final = 8191
-"""Steps of the tables from signal to light: 13 bits, an eighth of a 10-bit code each."""
-_OCTAVES: Final = 22
-"""Halvings of white down to what is black in 8 bits: 255 * 2 ** (-22 / 2.4) is less than half a level."""
-_WHITE_BITS: Final = 127 << 9
-"""Sign, exponent and nine bits of the mantissa of the float 1."""
 _MATRICES: Final = {
     "bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "smpte240m": "smpte240m",
     "fcc": "fcc",
 }  # fmt: skip
 _GAMUTS: Final = {"bt2020": "bt2020", "smpte431": "p3", "smpte432": "p3"}
-_TO_LIGHT: Final = {Transfer.PQ: pq_to_light, Transfer.HLG: hlg_to_light, Transfer.SDR: display_to_light}
+_TO_LIGHT: Final = {
+    Transfer.PQ: (pq_to_light, 0.2), Transfer.HLG: (hlg_to_light, 0.5), Transfer.SDR: (display_to_light, 0.2),
+}  # fmt: skip
+"""Curves and where their polynomials meet: HLG's at its knee, the others' low down, where they bend."""
 _SITINGS: Final = {
     "left": (0.25, 0.25, 0.0, 0.5), "center": (0.25, 0.25, 0.25, 0.25), "topleft": (0.0, 0.5, 0.0, 0.5),
     "top": (0.0, 0.5, 0.25, 0.25), "bottomleft": (0.5, 0.0, 0.0, 0.5), "bottom": (0.5, 0.0, 0.25, 0.25),
@@ -113,10 +110,10 @@ class Converter:
             top, bottom = rows.reach
         window = planes.window((left, top, right, bottom))
         recipe = _recipe(self.film, planes.bits, planes.unit, planes.full_range, planes.rgb)
-        layout = (window.stride, window.chroma_stride, *window.chroma_size, _WHITE_BITS - _OCTAVES * 512)
+        siting = np.array((*planes.halved, *self._siting), np.float32)
         source = (
-            *(window.luma, window.u, window.v, layout, recipe.levels, np.array((*planes.halved, *self._siting), np.float32)),
-            *(recipe.signal, recipe.tone, recipe.linear, _display_table()),
+            *(window.luma, window.u, window.v, (window.stride, window.chroma_stride, *window.chroma_size), siting),
+            *(recipe.chroma, recipe.signal, recipe.light, recipe.tone, recipe.level),
         )
         left -= window.origin[0]
         top -= window.origin[1]
@@ -155,12 +152,22 @@ class Converter:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """Numbers for the compiled loops, float32: see tasks/video/kernels.py."""
+    """Numbers for the compiled loops, float32.
 
-    levels: NDArray[np.float32]
+    Attributes:
+        chroma: scale and offset that make a chroma code -0.5 to 0.5.
+        signal: scale and offset of luma codes, then the matrix's entries for chroma; to 0 to 1, or without `light` to
+            0 to 255.
+        light: the polynomials from signal to light; empty where levels are the signal.
+        tone: the gamut matrix row by row, then knee and coefficients of the Möbius curve.
+        level: the polynomial from light to levels.
+    """
+
+    chroma: NDArray[np.float32]
     signal: NDArray[np.float32]
+    light: NDArray[np.float32]
     tone: NDArray[np.float32]
-    linear: NDArray[np.float32]
+    level: NDArray[np.float32]
 
 
 @lru_cache(maxsize=64)
@@ -170,36 +177,24 @@ def _recipe(film: Film, bits: int, unit: int, full_range: bool, rgb: bool) -> _R
     curved = hdr or gamut != "bt709"
     untagged = "bt2020" if hdr else "bt709" if film.coded_width >= 1280 or film.coded_height > 576 else "bt601"
     matrix = yuv_to_rgb("bt709" if rgb else _MATRICES.get(film.matrix, untagged))
-    code = unit * (1 << bits - 8)
+    code = unit << bits - 8
     if full_range or film.full_range:
         black, luma_span, chroma_span = 0, unit * ((1 << bits) - 1), unit * ((1 << bits) - 1)
     else:
         black, luma_span, chroma_span = 16 * code, 219 * code, 224 * code
-    top = _LIGHT_STEPS if curved else 255
-    signal = (top / luma_span, -black * top / luma_span, *(top * matrix[[0, 1, 1, 2], [2, 1, 2, 1]]))
-    a, b, gain = mobius_coefficients()
+    top = 1 if curved else 255
     knee = MOBIUS_KNEE if hdr else np.inf
     return _Recipe(
-        levels=np.array((1 / chroma_span, -128 * code / chroma_span), np.float32),
-        signal=np.array(signal, np.float32),
-        tone=np.array((*gamut_matrix(gamut, "bt709").ravel(), knee, a, b, gain), np.float32),
-        linear=_light_table(film.transfer) if curved else np.empty(0, np.float32),
+        chroma=_numbers(1 / chroma_span, -128 * code / chroma_span),
+        signal=_numbers(top / luma_span, -black * top / luma_span, *(top * matrix[[0, 1, 1, 2], [2, 1, 2, 1]])),
+        light=_numbers(*light_polynomials(*_TO_LIGHT[film.transfer])) if curved else _numbers(),
+        tone=_numbers(*gamut_matrix(gamut, "bt709").ravel(), knee, *mobius_coefficients()),
+        level=_numbers(*level_polynomial()),
     )
 
 
-@lru_cache(maxsize=4)
-def _light_table(transfer: Transfer) -> NDArray[np.float32]:
-    signal: Floats = np.arange(_LIGHT_STEPS + 1) / _LIGHT_STEPS
-    return _TO_LIGHT[transfer](signal).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _display_table() -> Picture:
-    """Levels by the upper bits of light from 2**-22 to 1, 512 steps an octave, each rounded from its middle."""
-    bits = (np.arange(_OCTAVES * 512 + 1, dtype=np.int32) + (_WHITE_BITS - _OCTAVES * 512) << 14) + (1 << 13)
-    levels = np.floor(light_to_display(bits.view(np.float32).astype(np.float64)) * 255 + 0.5)
-    levels[0] = 0
-    return levels.astype(np.uint8)
+def _numbers(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
 
 
 def _shrunk(view: Codes, box: Box, whole: Size, small: Size) -> Codes:

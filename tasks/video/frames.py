@@ -119,6 +119,7 @@ class WindowReader:
 
         Raises:
             WindowError: they cannot be decoded, the film ends before, their gaps differ, or it takes too long.
+            SourceError: the film is not there any more.
         """
         self._deadline = time.monotonic() + self._timeout_s
         target = self._film.start_pts + self._ticks(time_s)
@@ -145,10 +146,11 @@ class WindowReader:
             _NotShownError: there is nothing wrong, but packets that show nothing.
             WindowError: the window cannot be had.
         """
-        self._packets.start_before(target - self._margin, map(self._ticks, STEPS_BACK_S))
+        steps = tuple(map(self._ticks, STEPS_BACK_S))
+        self._packets.start_before(target - self._margin, steps)
         missing: _NotShownError | None = None
         for keys_back in range(KEYS_BACK + 1):
-            if keys_back and not self._packets.step_back():
+            if keys_back and not self._packets.step_back(steps):
                 break
             self._lost = False
             try:
@@ -183,6 +185,7 @@ class WindowReader:
         shown, after = rest[:WINDOW_FRAMES], rest[WINDOW_FRAMES : WINDOW_FRAMES + 1] if self._margin else []
         at = self._seconds(target)
         if len(shown) < WINDOW_FRAMES:
+            self._packets.demand_file()
             if self._packets.damaged:
                 raise WindowError(Reason.FRAMES_UNREADABLE, f"The file is damaged soon after {at:.3f} s.")
             raise WindowError(Reason.FRAMES_TOO_FEW, f"The film has {len(shown)} frames from {at:.3f} s on.")

@@ -1,7 +1,6 @@
 """Compiled inner loops of the conversion from film frames to RGB; imported where the first picture is made.
 
-They release the interpreter lock, keep all state on their own stack and use neither gathers nor reassociation, so
-that a pixel is the same number in whichever thread, crop or vector lane it is computed.
+They release the interpreter lock, keep all state on their own stack and use neither gathers nor reassociation, so that a pixel is the same number in whichever thread, crop or vector lane it is computed.
 """
 
 from typing import Any
@@ -45,9 +44,9 @@ def _spread(half, even, odd, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _signal(luma, u, v, k, red, green, blue):  # type: ignore[no-untyped-def]
-    """R'G'B' from luma codes and centred chroma, in the units that the coefficients `k` were scaled to."""
+    """R'G'B' from luma codes and centred chroma: luma's scale and offset, then the matrix's four entries for chroma."""
     scale, offset, red_v, green_u, green_v, blue_u = k[0], k[1], k[2], k[3], k[4], k[5]
-    for x in range(u.shape[0]):
+    for x in range(red.shape[0]):
         y = np.float32(luma[x]) * scale + offset
         red[x] = y + red_v * v[x]
         green[x] = y + green_u * u[x] + green_v * v[x]
@@ -55,23 +54,22 @@ def _signal(luma, u, v, k, red, green, blue):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _indices(values, top, out):  # type: ignore[no-untyped-def]
-    """Nearest entries of a table whose last one is `top`."""
-    low = np.float32(0)
-    half = np.float32(0.5)
+def _to_light(values, k):  # type: ignore[no-untyped-def]
+    """In place, from signals bounded to 0 to 1: squares of two polynomials of the seventh degree that share a joint."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
+    b0, b1, b2, b3, b4, b5, b6, b7 = k[9], k[10], k[11], k[12], k[13], k[14], k[15], k[16]
+    joint, low, top = k[0], np.float32(0), np.float32(1)
     for x in range(values.shape[0]):
-        out[x] = np.int32(min(max(values[x], low), top) + half)
-
-
-@_compiled
-def _look_up(table, where, out):  # type: ignore[no-untyped-def]
-    for x in range(out.shape[0]):
-        out[x] = table[np.uint32(where[x])]
+        s = min(max(values[x], low), top)
+        a = ((((((a7 * s + a6) * s + a5) * s + a4) * s + a3) * s + a2) * s + a1) * s + a0
+        b = ((((((b7 * s + b6) * s + b5) * s + b4) * s + b3) * s + b2) * s + b1) * s + b0
+        root = a if s < joint else b
+        values[x] = root * root
 
 
 @_compiled
 def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
-    """In place: gamut matrix, then the Möbius curve on the largest component; negative light becomes none."""
+    """In place: a matrix to the other gamut, then the Möbius curve on the largest component."""
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
     knee, a, b, c = k[9], k[10], k[11], k[12]
     least = np.float32(1e-6)
@@ -89,14 +87,14 @@ def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _octaves(values, bits, first, out):  # type: ignore[no-untyped-def]
-    """Entries of a table with 512 steps an octave, by the upper bits of the floats; `bits` is `values` seen as int32."""
-    low = np.float32(0)
-    one = np.float32(1)
+def _to_levels(values, k):  # type: ignore[no-untyped-def]
+    """In place, to whole levels: a polynomial of the sixth degree of the fourth root of light bounded to 0 to 1."""
+    k0, k1, k2, k3, k4, k5, k6 = k[0], k[1], k[2], k[3], k[4], k[5], k[6]
+    low, top, half = np.float32(0), np.float32(1), np.float32(0.5)
     for x in range(values.shape[0]):
-        values[x] = min(max(values[x], low), one)
-    for x in range(values.shape[0]):
-        out[x] = max(np.int32(bits[x] >> np.int32(14)) - first, np.int32(0))
+        root = np.sqrt(np.sqrt(min(max(values[x], low), top)))
+        level = (((((k6 * root + k5) * root + k4) * root + k3) * root + k2) * root + k1) * root + k0
+        values[x] = np.float32(np.int32(level + half))
 
 
 @_compiled
@@ -210,54 +208,48 @@ def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  
 
 @_compiled
 def _picture_row(  # type: ignore[no-untyped-def]
-    luma, u, v, layout, levels, siting, signal, tone, linear, display, y, left, count, work, where, half, red, green, blue
+    luma, u, v, layout, siting, chroma, signal, light, tone, level, y, left, count, work, half, red, green, blue
 ):
-    """Row `y` of the picture, `count` columns from `left` on (even): 8-bit levels as float32."""
-    stride, chroma_stride, chroma_columns, chroma_rows, first_octave = layout
+    """Row `y` of the picture, `count` columns from `left` on (even): whole levels as float32."""
+    stride, chroma_stride, chroma_columns, chroma_rows = layout
     if chroma_rows:
-        _chroma(u, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[0])
-        _chroma(v, chroma_stride, chroma_rows, chroma_columns, y, left, siting, levels, half, work[1])
+        _chroma(u, chroma_stride, chroma_rows, chroma_columns, y, left, siting, chroma, half, work[0])
+        _chroma(v, chroma_stride, chroma_rows, chroma_columns, y, left, siting, chroma, half, work[1])
     begin = y * stride + left
-    codes = luma[begin : begin + count]
-    us, vs = work[0, :count], work[1, :count]
-    if linear.shape[0] == 0:
-        _signal(codes, us, vs, signal, red, green, blue)
+    _signal(luma[begin : begin + count], work[0], work[1], signal, red, green, blue)
+    if light.shape[0] == 0:
         _rounded(red)
         _rounded(green)
         _rounded(blue)
         return
-    r, g, b = work[2, :count], work[3, :count], work[4, :count]
-    _signal(codes, us, vs, signal, r, g, b)
-    top = np.float32(linear.shape[0] - 1)
-    for values in (r, g, b):
-        _indices(values, top, where)
-        _look_up(linear, where, values)
-    _tone(r, g, b, tone)
-    for values, out in ((r, red), (g, green), (b, blue)):
-        _octaves(values, values.view(np.int32), np.int32(first_octave), where)
-        _look_up(display, where, out)
+    _to_light(red, light)
+    _to_light(green, light)
+    _to_light(blue, light)
+    _tone(red, green, blue, tone)
+    _to_levels(red, level)
+    _to_levels(green, level)
+    _to_levels(blue, level)
 
 
 @_compiled
-def whole(luma, u, v, layout, levels, siting, signal, tone, linear, display, top, left, out):  # type: ignore[no-untyped-def]
+def whole(luma, u, v, layout, siting, chroma, signal, light, tone, level, top, left, out):  # type: ignore[no-untyped-def]
     """`out` (height, 3 * width), uint8: the picture without scaling, from row `top` and the even column `left` on."""
     height, width = out.shape[0], out.shape[1] // 3
-    work = np.zeros((5, width + width % 2), np.float32)
-    where = np.empty(width, np.int32)
+    work = np.zeros((2, width + width % 2), np.float32)
     half = np.empty(work.shape[1] // 2 + 2, np.float32)
     row = np.empty((3, width), np.float32)
     red, green, blue = row[0], row[1], row[2]
     for y in range(height):
         _picture_row(
-            luma, u, v, layout, levels, siting, signal, tone, linear, display,
-            top + y, left, width, work, where, half, red, green, blue,
+            luma, u, v, layout, siting, chroma, signal, light, tone, level,
+            top + y, left, width, work, half, red, green, blue,
         )  # fmt: skip
         _interleave(red, green, blue, out[y])
 
 
 @_compiled
 def scaled(  # type: ignore[no-untyped-def]
-    luma, u, v, layout, levels, siting, signal, tone, linear, display,
+    luma, u, v, layout, siting, chroma, signal, light, tone, level,
     size, rows, row_weights, left, columns, column_weights, halving, out,
 ):  # fmt: skip
     """`out` (height, 3 * width), uint8: rows and columns of it are weighted sums of the picture's rows and columns.
@@ -274,8 +266,7 @@ def scaled(  # type: ignore[no-untyped-def]
     count = columns[width - 1] + column_weights.shape[1]
     before = max(-left, 0)
     inside = min(left + count, size[0]) - (left + before)
-    work = np.zeros((5, inside + inside % 2), np.float32)
-    where = np.empty(inside, np.int32)
+    work = np.zeros((2, inside + inside % 2), np.float32)
     half = np.empty(work.shape[1] // 2 + 2, np.float32)
     ring = np.empty((taps, 3 * count), np.float32)
     block = np.empty((BLOCK, 3 * count), np.float32)
@@ -289,8 +280,8 @@ def scaled(  # type: ignore[no-untyped-def]
             while done < wanted + taps:
                 row = ring[done % taps]
                 _picture_row(
-                    luma, u, v, layout, levels, siting, signal, tone, linear, display,
-                    min(max(done, 0), size[1] - 1), left + before, inside, work, where, half,
+                    luma, u, v, layout, siting, chroma, signal, light, tone, level,
+                    min(max(done, 0), size[1] - 1), left + before, inside, work, half,
                     row[before : before + inside],
                     row[count + before : count + before + inside],
                     row[2 * count + before : 2 * count + before + inside],

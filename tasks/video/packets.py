@@ -1,5 +1,6 @@
 """A film's packets in decoding order, read ahead far enough to know which frames follow a time."""
 
+import os
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -7,7 +8,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from tasks.video.container import open_film
+from tasks.schema.errors import SourceError
+from tasks.video.container import NoPictureError, open_film
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,15 +70,26 @@ class PacketsAhead:
                 return
         self._seek(None)
 
-    def step_back(self) -> bool:
+    def step_back(self, steps_back: Iterable[int]) -> bool:
         """Start at the key frame before this one; False where that is the film's first."""
-        origin = self.origin
-        if origin is None or origin == BEGINNING:
+        if self.origin is None or self.origin == BEGINNING:
             return False
-        self._seek(origin - 1)
-        if not self.read() or self.origin is None or self.origin >= origin:
-            self._seek(None)
+        self.start_before(self.origin - 1, steps_back)
         return True
+
+    def demand_file(self) -> None:
+        """Look whether the file is still there: a disk that is gone says nothing about the film.
+
+        Raises:
+            SourceError: it is not.
+        """
+        try:
+            with self._path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                file.read(1)
+        except OSError as error:
+            told = f"{self._path} cannot be read any more ({error.strerror}): is its disk mounted? Run again."
+            raise SourceError(told) from error
 
     @property
     def key_is_next(self) -> bool:
@@ -120,6 +133,7 @@ class PacketsAhead:
             try:
                 packet = next(self._source, None)
             except av.error.FFmpegError:
+                self.demand_file()
                 self.damaged = True
                 packet = None
             if packet is None or not packet.size:
@@ -184,7 +198,13 @@ class PacketsAhead:
         self._open_again()
 
     def _open_again(self) -> None:
-        self._container, self.stream = self._open.enter_context(open_film(self._path, self._threads))
+        import av
+
+        try:
+            self._container, self.stream = self._open.enter_context(open_film(self._path, self._threads))
+        except (av.error.FFmpegError, NoPictureError) as error:
+            self.demand_file()
+            raise SourceError(f"{self._path} does not open as the film that it was: {error}") from error
         self.stream.codec_context.options = {"err_detect": "explode"}  # else HEVC passes over damaged slices in silence
         self._start(from_beginning=True)
 

@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 Thumbnail = NDArray[np.uint8]
 
-DELAY: Final = WINDOW_FRAMES
+DELAY: Final = 2 * WINDOW_FRAMES
 """Frames that have to be seen after one before it is decided to which stretch that one belongs."""
 
 _HALF: Final = WINDOW_FRAMES // 2
-_FADE_STEP: Final = 3
-"""Fades are looked for in every third window: each lasts longer than that."""
+_FADE_STEP: Final = WINDOW_FRAMES - 1
+"""Fades are looked for in windows that follow each other."""
+
+_STEP_SHARE: Final = 0.5
+"""Of the largest change from picture to picture in a window; a cut with less is a shadow of another one."""
+
+_FADE_STRIDES: Final = (1, 2)
+"""Of the seven pictures that are looked at: fades and dissolves of up to about a second show in one of them."""
 
 _BETWEEN_SHOTS: Final = (Reason.SCENE_FADE, Reason.SCENE_BLACK)
+_BLACK: Final = Unstable(Reason.SCENE_BLACK, "The picture is black.", 1.0)
 _BOUNDARIES: Final = (Reason.SCENE_CUT, *_BETWEEN_SHOTS)
 
 
@@ -54,7 +61,7 @@ class ShotRules(Form):
         title="Fade: least difference",
         ge=0,
         le=255,
-        description="Mean difference of two thumbnails six frames apart, under which no fade is looked for.",
+        description="Mean difference of two thumbnails six or twelve frames apart, under which no fade is looked for.",
     )
 
 
@@ -92,7 +99,7 @@ class ShotFinder:
         self._rules = rules or ShotRules()
         self._detectors = _detectors(self._rules)
         self._limits = StabilityRules()
-        self._recent: deque[Thumbnail] = deque(maxlen=WINDOW_FRAMES + _HALF)
+        self._recent: deque[Thumbnail] = deque(maxlen=DELAY)
         self._places: deque[int] = deque(maxlen=2 * DELAY)
         self._seen = 0
         self._last = -1
@@ -120,8 +127,9 @@ class ShotFinder:
         self._places.append(frame)
         self._proposed += self._proposals(number, thumbnail)
         self._decide(number)
-        if number % _FADE_STEP == 0:
-            self._look_for_fade(number)
+        if _is_black(thumbnail, self._limits):
+            self._between[number] = _BLACK
+        self._look_for_fade(number)
         if number < DELAY:
             return ()
         settled = number - DELAY
@@ -167,24 +175,31 @@ class ShotFinder:
         first = min(max(number - _HALF, oldest), self._seen - WINDOW_FRAMES)
         if first < oldest:
             return True  # a video of fewer frames than a window has
+        steps = [
+            _difference(self._recent[first - oldest + n], self._recent[first - oldest + n + 1])
+            for n in range(WINDOW_FRAMES - 1)
+        ]
+        if steps[number - first - 1] < _STEP_SHARE * max(steps):
+            return False  # what changes in this window changes elsewhere
         judged = self._judged(first - oldest)
         return isinstance(judged, Unstable) and judged.reason in _BOUNDARIES
 
     def _look_for_fade(self, number: int) -> None:
-        if len(self._recent) < WINDOW_FRAMES:
-            return
-        start = len(self._recent) - WINDOW_FRAMES
-        apart = float(cv2.absdiff(self._recent[start], self._recent[-1]).mean())
-        dark = float(self._recent[-1].mean()) < self._limits.black_level * 255
-        if apart < self._rules.still_difference and not dark:
-            return
-        judged = self._judged(start)
-        if isinstance(judged, Unstable) and judged.reason in _BETWEEN_SHOTS:
-            for each in range(number - WINDOW_FRAMES + 1, number + 1):
-                self._between.setdefault(each, judged)
+        for step in _FADE_STRIDES:
+            covers = step * (WINDOW_FRAMES - 1) + 1
+            if len(self._recent) < covers or number % (step * _FADE_STEP):
+                return
+            start = len(self._recent) - covers
+            if _difference(self._recent[start], self._recent[-1]) < self._rules.still_difference:
+                continue
+            judged = self._judged(start, step)
+            if isinstance(judged, Unstable) and judged.reason in _BETWEEN_SHOTS:
+                for each in range(number - covers + 1, number + 1):
+                    self._between.setdefault(each, judged)
+                return
 
-    def _judged(self, start: int) -> Stable | Unstable:
-        window = [self._recent[start + n] for n in range(WINDOW_FRAMES)]
+    def _judged(self, start: int, step: int = 1) -> Stable | Unstable:
+        window = [self._recent[start + n * step] for n in range(WINDOW_FRAMES)]
         return judge_window(window, self._limits)
 
     def _place(self, number: int) -> int:
@@ -202,6 +217,15 @@ class ShotFinder:
             return ()
         self._open = Stretch(before.end if before else 0, end, reason, detail)
         return (before,) if before else ()
+
+
+def _is_black(thumbnail: Thumbnail, limits: StabilityRules) -> bool:
+    luma = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
+    return float((luma < limits.black_level * 255).mean()) >= limits.black_share
+
+
+def _difference(a: Thumbnail, b: Thumbnail) -> float:
+    return float(cv2.absdiff(a, b).mean())
 
 
 def _detectors(rules: ShotRules) -> "tuple[ContentDetector, AdaptiveDetector]":

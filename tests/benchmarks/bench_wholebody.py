@@ -80,21 +80,23 @@ def main() -> None:
         corner = rng.uniform(0, 200, (options.boxes, 2))
         boxes = np.concatenate([corner, corner + rng.uniform(100, 300, corner.shape)], axis=1).astype(np.float32)
 
-        rates: dict[int, list[float]] = {1: [], batch: []}
+        wall: dict[int, list[float]] = {1: [], batch: []}
+        work: dict[int, list[float]] = {1: [], batch: []}
         places = {}
         for _ in range(options.rounds):
-            for size in rates:
+            for size in dict.fromkeys((1, batch)):
                 network.batch = size
-                start = time.perf_counter()
+                start, cpu_start = time.perf_counter(), time.process_time()
                 places[size] = model.estimate(pictures, boxes).keypoints.xy
-                rates[size].append(options.boxes / (time.perf_counter() - start))
-    for size, values in rates.items():
-        spread = f"(of {min(values):.2f} to {max(values):.2f})"
-        print(f"batch {size:>2}: {median(values):6.2f} boxes/s {spread}, {cpu_threads()} threads, one a call")
-    ratios = [a / b for a, b in zip(rates[batch], rates[1], strict=True)]
-    print(f"batch {batch} / batch 1: {median(ratios):.2f} (of {min(ratios):.2f} to {max(ratios):.2f})")
-    same = np.nanmax(np.abs(places[batch] - places[1]), initial=0) if batch > 1 else 0
-    print(f"largest difference of a joint: {same:.3f} pixels")
+                work[size].append((time.process_time() - cpu_start) / options.boxes)
+                wall[size].append((time.perf_counter() - start) / options.boxes)
+    for size, seconds in wall.items():
+        rate = f"{1 / median(seconds):6.2f} boxes/s (of {1 / max(seconds):.2f} to {1 / min(seconds):.2f})"
+        print(f"batch {size:>2}: {rate}, {1000 * median(work[size]):.0f} ms CPU a box, {cpu_threads()} threads")
+    for what, values in (("boxes/s", wall), ("boxes a CPU second", work)):
+        ratios = [single / batched for single, batched in zip(values[1], values[batch], strict=True)]
+        print(f"batch {batch} / batch 1, {what}: {median(ratios):.2f} (of {min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"largest difference of a joint: {np.nanmax(np.abs(places[batch] - places[1])):.3f} pixels")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Which frames become clips."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -14,7 +16,7 @@ from tasks.dance.plan import Piece, PieceRules, covered, cut_run, pieces_of, run
 def test_pieces_are_equal_and_few(length: int, pieces: list[int]) -> None:
     cut = cut_run(1000, 1000 + length, 72, 240)
     assert [end - first for first, end in cut] == pieces
-    assert all(a[1] == b[0] for a, b in zip(cut, cut[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(cut))
     assert not cut or (cut[0][0] == 1000 and cut[-1][1] == 1000 + length)
 
 
@@ -26,7 +28,6 @@ def test_every_piece_keeps_to_the_limits(seed: int) -> None:
     length = int(rng.integers(1, 3000))
     cut = cut_run(0, length, shortest, longest)
     assert all(shortest <= end - first <= longest for first, end in cut)
-    assert length - sum(end - first for first, end in cut) < max(shortest, length if length < shortest else 0) or cut
     assert bool(cut) == (length >= shortest)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tasks.schema.errors import SourceError
 from tasks.schema.films import Film, Transfer
 from tasks.schema.rejections import Reason
 from tasks.video.deinterlace import deinterlaced
@@ -88,7 +89,6 @@ def reading(reader: WindowReader, time_s: float) -> Frames | Reason:
     try:
         return reader.window(time_s)
     except WindowError as error:
-        assert error.detail
         return error.reason
 
 
@@ -127,7 +127,7 @@ def test_any_order_gives_the_frames_of_the_whole_film(films: Path, name: str) ->
     path = made(films, name)
     film = described(path)
     truth = {pts: pixels(frame) for pts, frame in decoded(path).items()}
-    rng = random.Random(name)
+    rng = random.Random(name)  # noqa: S311
     times = [rng.uniform(0, 1.02) * film.duration_s for _ in range(12)]
     times += [float((pts - film.start_pts) * film.time_base) for pts in rng.sample(sorted(truth), 6)] + [0.0]
     assert check(film, path, sorted(times), truth) <= 1.4 * len(truth)
@@ -220,6 +220,17 @@ def test_a_window_that_takes_too_long_is_given_up(films: Path) -> None:
         assert reading(reader, 1.0) is Reason.DECODER_TIMED_OUT
 
 
+def test_a_disk_that_is_gone_says_nothing_about_the_film(films: Path) -> None:
+    path = films / "gone.mp4"
+    path.write_bytes(made(films, "h264.mp4").read_bytes())
+    film = described(path)
+    with WindowReader(film, path) as reader:
+        reader.window(0.0)
+        path.unlink()
+        with pytest.raises(SourceError, match="mounted"):
+            reader.window(1e3)
+
+
 def rows_differ(frame: av.VideoFrame) -> float:
     """How much neighbouring rows of luma differ."""
     plane = frame.planes[0]
@@ -235,7 +246,7 @@ def test_interlaced_films_are_deinterlaced_as_a_whole_film_is(films: Path, codec
     whole = {frame.pts: pixels(frame) for frame in deinterlaced(combed)}
     assert list(whole) == [frame.pts for frame in combed]
     with WindowReader(film, path) as reader:
-        for time_s in (0.0, 0.55, 0.3, 1.0, 41 / 24):
+        for time_s in (0.0, 0.55, 0.3, 1.0, 40.5 / 24):
             window = reader.window(time_s)
             assert [pixels(frame) for frame in window.frames] == [whole[pts] for pts in window.pts]
             before = [rows_differ(frame) for frame in combed if frame.pts in window.pts]

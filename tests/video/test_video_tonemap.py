@@ -1,13 +1,18 @@
 """Curves and matrices against the numbers of their standards."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from tasks.video.tonemap import (
     LUMA_WEIGHTS,
+    Floats,
     display_to_light,
     gamut_matrix,
     hlg_to_light,
+    level_polynomial,
+    light_polynomials,
     light_to_display,
     mobius,
     pq_to_light,
@@ -56,6 +61,17 @@ def test_gamut_matrix() -> None:
     expected = [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
     assert gamut_matrix("bt2020", "bt709") == pytest.approx(np.array(expected), abs=1e-4)
     assert gamut_matrix("p3", "bt709").sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize(("to_light", "joint"), [(pq_to_light, 0.2), (hlg_to_light, 0.5), (display_to_light, 0.2)])
+def test_polynomials_stand_for_the_curves(to_light: Callable[[Floats], Floats], joint: float) -> None:
+    signal = np.linspace(0, 1, 20_001)
+    wanted = 255 * light_to_display(mobius(to_light(signal)))
+    numbers = light_polynomials(to_light, joint)
+    below, above = (np.polyval(numbers[part][::-1], signal) for part in (slice(1, 9), slice(9, None)))
+    light = mobius(np.where(signal < numbers[0], below, above) ** 2)
+    levels = np.polyval(level_polynomial()[::-1], np.clip(light, 0, 1) ** 0.25)
+    assert np.abs(levels - wanted).max() < 0.3
 
 
 @pytest.mark.parametrize("matrix", list(LUMA_WEIGHTS))

@@ -20,8 +20,8 @@ SUPPORT: Final = 2.0
 """Half the width of the cubic kernel, in samples of whichever picture is coarser."""
 CUBIC: Final = -0.5
 """Catmull and Rom's cubic, the one of MATLAB and Pillow."""
-ROW_GROUP: Final = 4
-"""Row taps come in groups of this many: see tasks/dance/crop_kernels.py."""
+TAP_GROUP: Final = 4
+"""Where there is room, taps come in groups of this many: see tasks/dance/crop_kernels.py."""
 
 _FULL_RANGE: Final = {"luma": (0.0, 16.0, 219 / 255), "chroma": (128.0, 128.0, 224 / 255)}
 _LIMITED: Final = {"luma": (16.0, 16.0, 1.0), "chroma": (128.0, 128.0, 1.0)}
@@ -106,8 +106,8 @@ class SquareCrop:
             if halved:
                 coded_x, coded_y = (coded_x - 0.5) / 2 + 0.5, coded_y / 2
             picture = _view(plane)
-            columns = _taps(coded_x, stretch_x, picture.shape[1], 1)
-            rows = _taps(coded_y, stretch_y, picture.shape[0], ROW_GROUP)
+            columns = _taps(coded_x, stretch_x, picture.shape[1])
+            rows = _taps(coded_y, stretch_y, picture.shape[0])
             piece = _resampled(picture, rows, columns, levels["chroma" if halved else "luma"])
             out[index][:] = piece.T if turned else piece
         return _frame(out)
@@ -136,7 +136,7 @@ class SquareCrop:
 
         size, film = self._size, self._film
         step = side / size
-        reach = ceil(SUPPORT * max(step, 1.0)) + ROW_GROUP
+        reach = ceil(SUPPORT * max(step, 1.0)) + TAP_GROUP
         box = (
             max(0, floor(left) - reach),
             max(0, floor(top) - reach),
@@ -147,8 +147,8 @@ class SquareCrop:
         if box[0] < box[2] and box[1] < box[3]:
             picture = converter.crop(frame, (film.width, film.height), box)
             positions = np.arange(size) + 0.5
-            columns = _taps(left - box[0] + positions * step, step, picture.shape[1], 1)
-            rows = _taps(top - box[1] + positions * step, step, picture.shape[0], ROW_GROUP)
+            columns = _taps(left - box[0] + positions * step, step, picture.shape[1])
+            rows = _taps(top - box[1] + positions * step, step, picture.shape[0])
             for channel in range(3):
                 plane = np.ascontiguousarray(picture[:, :, channel])
                 out[:, :, channel] = _resampled(plane, rows, columns, (0.0, 0.0, 1.0))
@@ -165,33 +165,30 @@ def _colours(film: Film) -> Colours:
     return Colours(_CODES.get(film.primaries, matrix if matrix in (1, 5, 6, 7, 9) else standard), 1, matrix)
 
 
-def _taps(positions: Floats, stretch: float, length: int, group: int) -> _Taps:
+def _taps(positions: Floats, stretch: float, length: int) -> _Taps:
     """What samples of an axis each position is made of.
 
     Args:
         positions: ascending or descending; the middle of the first sample is at 0.5.
         stretch: samples from one position to the next.
         length: of the axis, in samples.
-        group: the number of taps becomes a multiple of it.
     """
     wide = max(stretch, 1.0)
-    count = (
-        min(group * ceil((2 * SUPPORT * wide + 1) / group), group * (length // group)) if length >= group else length
-    )
+    count = TAP_GROUP * ceil((2 * SUPPORT * wide + 1) / TAP_GROUP)
     begin = np.floor(positions - SUPPORT * wide).astype(np.int64)
+    taps = np.arange(count)
+    # the share of each sample in all of them, those beyond the picture too: towards there it fades to black
+    whole = _cubic((begin[:, None] + taps + 0.5 - positions[:, None]) / wide).sum(axis=1, keepdims=True)
     first = np.clip(begin, 0, max(length - count, 0))
-    sample = first[:, None] + np.arange(count)
-    away = np.abs(sample + 0.5 - positions[:, None]) / wide
+    weight = _cubic((first[:, None] + taps[:length] + 0.5 - positions[:, None]) / wide) / whole
+    return _Taps(first.astype(np.int32), np.ascontiguousarray(weight, dtype=np.float32))
+
+
+def _cubic(distance: Floats) -> Floats:
+    away = np.abs(distance)
     near = ((CUBIC + 2) * away - (CUBIC + 3)) * away**2 + 1
     far = CUBIC * (((away - 5) * away + 8) * away - 4)
-    weight = np.where(away < 1, near, np.where(away < SUPPORT, far, 0.0))
-    # the sum over all samples, those beyond the picture too, so that it fades to black there
-    whole = begin[:, None] + np.arange(ceil(2 * SUPPORT * wide) + 2)
-    away = np.abs(whole + 0.5 - positions[:, None]) / wide
-    near = ((CUBIC + 2) * away - (CUBIC + 3)) * away**2 + 1
-    far = CUBIC * (((away - 5) * away + 8) * away - 4)
-    total = np.where(away < 1, near, np.where(away < SUPPORT, far, 0.0)).sum(axis=1, keepdims=True)
-    return _Taps(first.astype(np.int32), np.ascontiguousarray(weight / total, dtype=np.float32))
+    return np.where(away < 1, near, np.where(away < SUPPORT, far, 0.0))
 
 
 def _resampled(picture: Plane, rows: _Taps, columns: _Taps, levels: tuple[float, float, float]) -> Plane:

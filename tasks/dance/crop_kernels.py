@@ -32,6 +32,15 @@ def _sum_rows(a, b, c, d, weights, first, out, begin):  # type: ignore[no-untype
 
 
 @_compiled
+def _sum_row(a, weight, out, begin):  # type: ignore[no-untyped-def]
+    """As `_sum_rows`, of one row."""
+    if begin:
+        out[:] = np.float32(0)
+    for x in range(out.shape[0]):
+        out[x] += weight * np.float32(a[x])
+
+
+@_compiled
 def _add(row, weight, out):  # type: ignore[no-untyped-def]
     for x in range(out.shape[0]):
         out[x] += weight * row[x]
@@ -41,8 +50,8 @@ def _add(row, weight, out):  # type: ignore[no-untyped-def]
 def scaled(plane, rows, row_weights, columns, column_weights, level, out):  # type: ignore[no-untyped-def]
     """`out` (height, width), uint8: weighted sums of the rows and columns of `plane` (h, w), uint8.
 
-    `rows` and `columns` are where the taps begin, (height,) and (width,), so that all taps lie inside the plane; the
-    number of row taps is a multiple of four. `level`: what is black in the plane, what is black in `out`, and the
+    `rows` and `columns` are where the taps begin, (height,) and (width,), so that all taps lie inside the plane.
+    `level`: what is black in the plane, what is black in `out`, and the
     factor between. Weights that do not add up to 1 fade to black.
     """
     height, width = out.shape
@@ -58,8 +67,8 @@ def scaled(plane, rows, row_weights, columns, column_weights, level, out):  # ty
         for n in range(lines):
             first = rows[top + n]
             weights = row_weights[top + n]
-            total = np.float32(0)
-            for tap in range(0, row_taps, 4):
+            grouped = row_taps - row_taps % 4
+            for tap in range(0, grouped, 4):
                 y = first + tap
                 _sum_rows(
                     plane[y, left : left + count],
@@ -71,7 +80,11 @@ def scaled(plane, rows, row_weights, columns, column_weights, level, out):  # ty
                     line,
                     tap == 0,
                 )
-                total += weights[tap] + weights[tap + 1] + weights[tap + 2] + weights[tap + 3]
+            for tap in range(grouped, row_taps):
+                _sum_row(plane[first + tap, left : left + count], weights[tap], line, tap == 0)
+            total = np.float32(0)
+            for tap in range(row_taps):
+                total += weights[tap]
             lift = total * dark
             for x in range(count):
                 turned[x, n] = line[x] - lift

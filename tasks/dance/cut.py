@@ -19,7 +19,8 @@ from tasks.dance.encode import ClipEncoder, Encoding
 from tasks.dance.film_pass import FilmFrame, film_frames
 from tasks.dance.videos import PADDED_S
 from tasks.music.sound_scan import decibel
-from tasks.music.sound_track import SoundError, SoundPart, SoundReader
+from tasks.music.sound_reader import SoundPart, SoundReader
+from tasks.music.sound_track import SoundError
 from tasks.schema.clips import CLIP_FPS, CUT_SCHEMA
 from tasks.schema.errors import SourceError
 from tasks.schema.films import Film

@@ -1,6 +1,7 @@
 """The stage that finds out what a dance video is and where its music comes from: one row, or one reason."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +38,14 @@ _FROM_FILM: Final = {
     Reason.FILM_TOO_SHORT: Reason.VIDEO_TOO_SHORT,
     Reason.FILM_TOO_SMALL: Reason.VIDEO_TOO_SMALL,
 }
+
+
+class UnfitError(ProbeError):
+    """A video that decodes and is of no use; `score` is what decided."""
+
+    def __init__(self, reason: Reason, detail: str, score: float) -> None:
+        super().__init__(reason, detail)
+        self.score = score
 
 
 class SoundFile(Frozen):
@@ -155,92 +164,92 @@ class DanceVideo(Stage):
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:  # noqa: ARG002 - a source has none
         config = self.config
         try:
-            film, sound, source = self._look()
+            film = self._film()
+            sound, source = self._sound()
+            row = dance_row(film, sound, source, config)
         except (ProbeError, SoundError) as error:
             reason, detail = error.reason, error.detail
             if reason is Reason.FILM_TOO_SHORT:
                 detail = f"{config.file_name} has hardly a frame."
-            why = Rejection(config.name, _FROM_FILM.get(reason, reason), detail, source_uri=config.file_name)
+            score = error.score if isinstance(error, UnfitError) else None
+            why = Rejection(config.name, _FROM_FILM.get(reason, reason), detail, score, config.file_name)
             yield StageOutput(DANCE_SCHEMA.empty_table(), (why,))
-            return
-        judged = self._judged(film, sound, source)
-        if isinstance(judged, Rejection):
-            yield StageOutput(DANCE_SCHEMA.empty_table(), (judged,))
-            return
-        row = _row(film, sound, source, config, judged)
-        facts: dict[str, JsonValue] = {"sound": sound.model_dump(mode="json")}
-        yield StageOutput(pa.Table.from_pylist([row], schema=DANCE_SCHEMA), facts=facts)
+        else:
+            facts: dict[str, JsonValue] = {"sound": sound.model_dump(mode="json")}
+            yield StageOutput(pa.Table.from_pylist([row], schema=DANCE_SCHEMA), facts=facts)
 
-    def _look(self) -> tuple[Film, SoundScan, SoundFile | None]:
-        """The video, its sound, and the file that it is in; None: inside the video."""
-        config, beside = self.config, self.config.sound
-        _demand_same(self.path, config.digest, Reason.VIDEO_MISSING)
+    def _film(self) -> Film:
+        _demand_same(self.path, self.config.digest, Reason.VIDEO_MISSING)
         film = probe(self.path)
+        demand_fit(film, self.config)
+        return film
+
+    def _sound(self) -> tuple[SoundScan, SoundFile | None]:
+        """The sound that counts, and the file that it is in; None: inside the video."""
+        beside = self.config.sound
         if beside is None or self.sound_path is None:
-            return film, scan_sound(self.path), None
+            return scan_sound(self.path), None
         _demand_same(self.sound_path, beside.digest, Reason.SOUND_MISSING)
         if not beside.paired:
-            try:
+            with suppress(SoundError):
                 inside = scan_sound(self.path)
-            except SoundError:
-                pass
-            else:
-                if inside.peak_db >= config.rules.silent_db:
-                    return film, inside, None
-        return film, scan_sound(self.sound_path), beside
-
-    def _judged(self, film: Film, sound: SoundScan, source: SoundFile | None) -> "_Fit | Rejection":
-        """Where the sound lies, or why the video is of no use."""
-        rules, name = self.config.rules, self.config.file_name
-
-        def no(reason: Reason, detail: str, score: float) -> Rejection:
-            return Rejection(self.config.name, reason, detail, score, name, sound.model_dump_json())
-
-        fps = float(film.fps)
-        if film.fps * TELEVISION < Fraction(rules.min_fps).limit_denominator(10_000):
-            told = (
-                f"{name} has {fps:.4g} frames a second, {rules.min_fps:g} are asked for (a lower rate can be allowed)."
-            )
-            return no(Reason.FRAME_RATE_LOW, told, fps)
-        if film.duration_s < SHORTEST_S:
-            return no(Reason.VIDEO_TOO_SHORT, f"{name} lasts {film.duration_s:.2f} s.", film.duration_s)
-        if sound.peak_db < rules.silent_db:
-            told = f"The sound of {name} is silence: its peak is {sound.peak_db:.0f} dB of full scale."
-            return no(Reason.SOUND_SILENT, told, sound.peak_db)
-        start = 0.0 if source else sound.start_s - float(film.start_pts * film.time_base)
-        end = start + sound.duration_s
-        heard = min(end, film.duration_s) - max(start, 0.0)
-        if heard < SHORTEST_S:
-            return no(Reason.SOUND_TOO_SHORT, f"{max(heard, 0):.2f} s of {name} have sound.", heard)
-        missing = max(0.0, film.duration_s - end)
-        if missing >= PADDED_S and rules.short_sound == "reject":
-            told = f"The sound of {name} ends {missing:.2f} s before the video (it may be kept for the clips before)."
-            return no(Reason.SOUND_TOO_SHORT, told, -missing)
-        return _Fit(start, missing)
+                if inside.peak_db >= self.config.rules.silent_db:
+                    return inside, None
+        return scan_sound(self.sound_path), beside
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Where the sound begins, counted from the first frame, and how much of the end is without it."""
+def demand_fit(film: Film, config: DanceConfig) -> None:
+    """See whether the pictures of a video are enough.
 
-    start_s: float
-    missing_s: float
+    Raises:
+        UnfitError: they are too few, or too few a second.
+    """
+    name, least = config.file_name, config.rules.min_fps
+    if film.fps * TELEVISION < Fraction(least).limit_denominator(10_000):
+        told = f"{name} has {float(film.fps):.4g} frames a second, {least:g} are asked for (less can be allowed)."
+        raise UnfitError(Reason.FRAME_RATE_LOW, told, float(film.fps))
+    if film.duration_s < SHORTEST_S:
+        raise UnfitError(Reason.VIDEO_TOO_SHORT, f"{name} lasts {film.duration_s:.2f} s.", film.duration_s)
 
 
-def _row(film: Film, sound: SoundScan, source: SoundFile | None, config: DanceConfig, fit: _Fit) -> dict[str, Any]:
-    known = FilmConfig(name=config.name, file_name=config.file_name, digest=config.digest, licence=config.licence)
+def dance_row(film: Film, sound: SoundScan, source: SoundFile | None, config: DanceConfig) -> dict[str, Any]:
+    """A video and its sound as a row of `DANCE_SCHEMA`: the same on every machine.
+
+    Args:
+        film: what probing found out.
+        sound: what decoding all of it showed.
+        source: the file that it is in; its first sample sounds with the first frame. None: inside the video.
+        config: of the stage.
+
+    Raises:
+        UnfitError: the sound is silence, or too short.
+    """
+    name, rules = config.file_name, config.rules
+    if sound.peak_db < rules.silent_db:
+        told = f"The sound of {name} is silence: its peak is {sound.peak_db:.0f} dB of full scale."
+        raise UnfitError(Reason.SOUND_SILENT, told, sound.peak_db)
+    start = 0.0 if source else sound.start_s - float(film.start_pts * film.time_base)
+    end = start + sound.duration_s
+    heard = min(end, film.duration_s) - max(start, 0.0)
+    if heard < SHORTEST_S:
+        raise UnfitError(Reason.SOUND_TOO_SHORT, f"{max(heard, 0):.2f} s of {name} have sound.", heard)
+    missing = max(0.0, film.duration_s - end)
+    if missing >= PADDED_S and rules.short_sound == "reject":
+        told = f"The sound of {name} ends {missing:.2f} s before the video (the clips before can be kept)."
+        raise UnfitError(Reason.SOUND_TOO_SHORT, told, -missing)
+    known = FilmConfig(name=config.name, file_name=name, digest=config.digest, licence=config.licence)
     return {
         **film_row(film, known),
         "group": config.group,
         "sound_from": "file" if source else "video",
-        "sound_uri": source.file_name if source else config.file_name,
+        "sound_uri": source.file_name if source else name,
         "sound_digest": source.digest if source else config.digest,
         "sound_codec": sound.codec,
         "sound_rate": sound.rate,
         "sound_channels": sound.channels,
-        "sound_start_s": fit.start_s,
+        "sound_start_s": start,
         "sound_duration_s": sound.duration_s,
-        "sound_padded_s": fit.missing_s,
+        "sound_padded_s": missing,
     }
 
 

@@ -54,7 +54,7 @@ def look_at_film(source: FilmSource, config: VideoPatchesForm, places: PlaceName
     read = FilmRead(source=source, digest=digest)
     if not outcome.record.data.rows:
         get_run_logger().warning("%s is left out: %s", source.name, why_rejected(read, here)[1])
-    elif "windows" in (*config.steps, config.until):
+    elif config.until != "film":
         count = count_pieces(source, here.store.data_path(outcome.record), config)
         read = read.model_copy(update={"pieces": count})
     planned = [realise(windows(read, piece, config), here.store, only=config.steps) for piece in range(read.pieces)]

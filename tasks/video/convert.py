@@ -78,7 +78,9 @@ class Converter:
         box, whole = self._coded(self.film.content, upright), self._turned(upright)
         planes = read_planes(frame)
         shrunk = tuple(_shrunk(view, box, whole, small) for view in planes.views())
-        return self._upright(self._picture(replace(planes, arrays=shrunk, size=small, halved=(0, 0)), small, (0, 0, *small)))
+        return self._upright(
+            self._picture(replace(planes, arrays=shrunk, size=small, halved=(0, 0)), small, (0, 0, *small))
+        )
 
     def crop(self, frame: av.VideoFrame, scaled: Size, xyxy: Box) -> Picture:
         """A patch of the upright picture scaled to `scaled`: (height, width, 3), RGB.
@@ -204,5 +206,5 @@ def _shrunk(view: Codes, box: Box, whole: Size, small: Size) -> Codes:
     top, bottom = (round(y * height / whole[1]) for y in (box[1], box[3]))
     step = max(1, (bottom - top) // (small[1] * _THUMBNAIL_ROWS))
     part = view[top : max(bottom, top + 1) : step, left : max(right, left + 1)]
-    shrunk: Codes = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-    return shrunk
+    shrunk = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
+    return shrunk.astype(view.dtype, copy=False)

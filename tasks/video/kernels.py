@@ -1,8 +1,10 @@
 """Compiled inner loops of the conversion from film frames to RGB; imported where the first picture is made.
 
-They release the interpreter lock, keep all state on their own stack and use neither gathers nor reassociation, so that a pixel is the same number in whichever thread, crop or vector lane it is computed.
+They release the interpreter lock, share nothing and never reorder sums, so that a pixel is the same number in whichever
+thread, crop or vector lane it is computed. Curves are polynomials, because look-ups do not run in vector lanes.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,11 @@ BLOCK = 64
 
 def _compiled(function: Any) -> Any:
     """Compiled on first use, kept on disk where numba finds a folder to write to."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    compiled = partial(njit, nogil=True, error_model="numpy", fastmath={"contract"})
     try:
-        return njit(cache=True, **options)(function)
+        return compiled(cache=True)(function)
     except RuntimeError:  # no folder to keep it in
-        return njit(**options)(function)
+        return compiled()(function)
 
 
 @_compiled
@@ -78,7 +80,7 @@ def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
         r = m00 * red[x] + m01 * green[x] + m02 * blue[x]
         g = m10 * red[x] + m11 * green[x] + m12 * blue[x]
         bl = m20 * red[x] + m21 * green[x] + m22 * blue[x]
-        peak = max(max(r, g), max(bl, least))
+        peak = max(r, g, bl, least)
         gain = c * (peak + a) / ((peak + b) * peak)
         gain = one if peak <= knee else gain
         red[x] = r * gain
@@ -119,7 +121,7 @@ def _combine(a, b, c, d, weights, first, out, begin):  # type: ignore[no-untyped
 
 @_compiled
 def _halve(row, weights, out):  # type: ignore[no-untyped-def]
-    """Every second column of `row` with the eleven that follow it, by the twelve weights; in the order of `_combine`."""
+    """Every second column of `row` with the eleven that follow it, by twelve weights; summed as in `_combine`."""
     a, b, c, d, e, f = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     g, h, i, j, k, m = weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]
     for x in range(out.shape[0]):
@@ -164,7 +166,11 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
                 else:
                     for i in range(BLOCK):
                         sums[i] = (
-                            sums[i] + p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
+                            sums[i]
+                            + p * turned[a, i]
+                            + q * turned[a + 1, i]
+                            + r * turned[a + 2, i]
+                            + s * turned[a + 3, i]
                         )
             _rounded(sums)
             for line in range(lines):
@@ -201,7 +207,9 @@ def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  
     begin = left // 2 - 1
     skipped = max(-begin, 0)
     count = min(begin + half.shape[0], columns) - (begin + skipped)
-    _blend(plane, first + begin + skipped, second + begin + skipped, weight, scale, offset, half[skipped : skipped + count])
+    _blend(
+        plane, first + begin + skipped, second + begin + skipped, weight, scale, offset, half[skipped : skipped + count]
+    )
     _go_on(half, skipped, count)
     _spread(half, siting[4], siting[5], out)
 

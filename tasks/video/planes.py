@@ -131,7 +131,8 @@ def _kind(name: str) -> str:
 
 
 def _array(plane: VideoPlane, bits: int) -> Codes:
-    codes: Codes = np.frombuffer(plane, np.uint16 if bits > 8 else np.uint8)
+    memory = memoryview(plane)
+    codes: Codes = np.frombuffer(memory, np.uint16) if bits > 8 else np.frombuffer(memory, np.uint8)
     stride = plane.line_size // codes.itemsize
     return codes[: stride * plane.height].reshape(plane.height, stride)
 
@@ -139,12 +140,10 @@ def _array(plane: VideoPlane, bits: int) -> Codes:
 def _flat(plane: Codes, box: Box) -> tuple[NDArray[np.uint16], int]:
     """The part of a plane as rows behind one another, and what lies between their beginnings."""
     left, top, right, bottom = box
-    if plane.dtype == np.uint16 and plane.flags.c_contiguous:
-        flat: NDArray[np.uint16] = plane[top:bottom].reshape(-1)[left:]
-        stride = plane.shape[1]
-    else:
-        flat = plane[top:bottom, left:right].astype(np.uint16).reshape(-1)
-        stride = right - left
+    own = plane.dtype == np.uint16 and plane.flags.c_contiguous
+    part = plane[top:bottom] if own else plane[top:bottom, left:right]
+    flat = part.astype(np.uint16, copy=not own).reshape(-1)[left if own else 0 :]
+    stride = part.shape[1]
     flat.flags.writeable = False
     return flat, stride
 

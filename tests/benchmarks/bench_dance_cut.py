@@ -107,7 +107,9 @@ def main() -> None:
         ]
     for we, they in times:
         print(f"ours {we:.2f} s, ffmpeg {they:.2f} s: {we / they:.2f}")
-    print(f"median ratio {median(we / they for we, they in times):.2f} over {seconds:.0f} s of {row['width']}x{row['height']}")
+    print(
+        f"median ratio {median(we / they for we, they in times):.2f} over {seconds:.0f} s of {row['width']}x{row['height']}"
+    )
 
 
 if __name__ == "__main__":

@@ -39,9 +39,7 @@ def dance_shard(folder: Path, video: Path, sound: Path | None = None) -> Path:
     """The shard of a video as the stage makes it, with the native decoders in this process."""
     film = film_of_scan(video, film_digest(video), Scan.model_validate(scan(b"", str(video)), strict=False))
     file = SoundFile(file_name=sound.name, digest=film_digest(sound), paired=True) if sound else None
-    config = DanceConfig(
-        name="film", file_name=video.name, digest=film.digest, licence="", group="films", sound=file
-    )
+    config = DanceConfig(name="film", file_name=video.name, digest=film.digest, licence="", group="films", sound=file)
     heard = SoundScan.model_validate(sound_scan(b"", str(sound or video)), strict=False)
     row = dance_row(film, heard, file, config)
     path = folder / f"{video.stem}.dance.parquet"

@@ -145,9 +145,7 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate: int = SOUND_RATE) 
     return path
 
 
-def _sound(
-    container: Any, stream: Any, samples: NDArray[np.float32], start_s: float, rate: int, channels: int
-) -> None:
+def _sound(container: Any, stream: Any, samples: NDArray[np.float32], start_s: float, rate: int, channels: int) -> None:
     formats = [each.name for each in stream.codec_context.codec.audio_formats or ()]
     chosen = "fltp" if "fltp" in formats else "flt" if "flt" in formats else "s16"
     stream.codec_context.format = chosen

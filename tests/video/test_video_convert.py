@@ -217,7 +217,9 @@ def test_real_films(
     real_data: Path, name: str, transfer: Transfer, colours: dict[str, str], scales: list[tuple[int, int]]
 ) -> None:
     with av.open(str(real_data / "film" / name)) as container:
-        frame = next(frame for n, frame in enumerate(container.decode(video=0)) if n in (5, 0) and (n or "1frame" in name))
+        frame = next(
+            frame for n, frame in enumerate(container.decode(video=0)) if n in (5, 0) and (n or "1frame" in name)
+        )
     turned = "rotated" in name
     film = film_of(frame, transfer, full_range="yuvj" in frame.format.name, rotation=90 if turned else 0, **colours)  # type: ignore[arg-type]
     chain = TO_RGB if transfer is Transfer.SDR else TO_709

@@ -18,8 +18,8 @@ from tasks.dance.crop import SquareCrop
 from tasks.dance.encode import ClipEncoder, Encoding
 from tasks.dance.film_pass import FilmFrame, film_frames
 from tasks.dance.videos import PADDED_S
-from tasks.music.sound_scan import decibel
 from tasks.music.sound_reader import SoundPart, SoundReader
+from tasks.music.sound_scan import decibel
 from tasks.music.sound_track import SoundError
 from tasks.schema.clips import CLIP_FPS, CUT_SCHEMA
 from tasks.schema.errors import SourceError
@@ -181,7 +181,7 @@ class _Cutting:
 
     def _end_s(self, number: int) -> float:
         row = self._rows[number]
-        return float(row["start_s"]) + row["frames"] / CLIP_FPS
+        return float(row["start_s"] + row["frames"] / CLIP_FPS)
 
     def _pass(self, group: deque[int]) -> Iterator[None]:
         start_s = self._rows[group[0]]["start_s"]

@@ -140,7 +140,9 @@ def _pictures(source: Path | bytes) -> tuple[NDArray[np.float64], NDArray[np.flo
     with _open(source) as container:
         for frame in container.decode(video=0):
             plane = frame.planes[0]
-            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+                : plane.height, : plane.width
+            ]
             times.append(float((frame.pts or 0) * (frame.time_base or 0)))
             levels.append(float(luma.mean()))
     return np.array(times), np.array(levels)
@@ -155,8 +157,9 @@ def _sound(source: Path | bytes) -> tuple[float, int, Floats]:
             if not parts:
                 start_s, rate = float((frame.pts or 0) * (frame.time_base or 0)), frame.rate
             sound = frame.to_ndarray()
-            parts.append(sound[0] if frame.format.is_planar else sound[0, :: frame.layout.nb_channels])
-    return start_s, rate, np.concatenate(parts).astype(np.float32)
+            first = sound[0] if frame.format.is_planar else sound[0, :: frame.layout.nb_channels]
+            parts.append(first.astype(np.float32))
+    return start_s, rate, np.concatenate(parts)
 
 
 def _open(source: Path | bytes) -> "InputContainer":

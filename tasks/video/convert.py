@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import av
 import cv2
@@ -206,5 +206,4 @@ def _shrunk(view: Codes, box: Box, whole: Size, small: Size) -> Codes:
     top, bottom = (round(y * height / whole[1]) for y in (box[1], box[3]))
     step = max(1, (bottom - top) // (small[1] * _THUMBNAIL_ROWS))
     part = view[top : max(bottom, top + 1) : step, left : max(right, left + 1)]
-    shrunk = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-    return shrunk.astype(view.dtype, copy=False)
+    return cast("Codes", cv2.resize(part, small, interpolation=cv2.INTER_AREA))

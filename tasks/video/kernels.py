@@ -150,8 +150,8 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
     """
     width, taps = weights.shape
     count = block.shape[1] // 3
-    turned = np.zeros((count, BLOCK), np.float32)
-    sums = np.empty(BLOCK, np.float32)
+    turned = np.empty((count, lines), np.float32)
+    sums = np.empty(lines, np.float32)
     for channel in range(3):
         for x in range(count):
             for line in range(lines):
@@ -161,17 +161,12 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
                 p, q, r, s = weights[x, tap], weights[x, tap + 1], weights[x, tap + 2], weights[x, tap + 3]
                 a = first[x] + tap
                 if tap == 0:
-                    for i in range(BLOCK):
+                    for i in range(lines):
                         sums[i] = p * turned[a, i] + q * turned[a + 1, i] + r * turned[a + 2, i] + s * turned[a + 3, i]
                 else:
-                    for i in range(BLOCK):
-                        sums[i] = (
-                            sums[i]
-                            + p * turned[a, i]
-                            + q * turned[a + 1, i]
-                            + r * turned[a + 2, i]
-                            + s * turned[a + 3, i]
-                        )
+                    for i in range(lines):
+                        total = sums[i] + p * turned[a, i] + q * turned[a + 1, i]
+                        sums[i] = total + r * turned[a + 2, i] + s * turned[a + 3, i]
             _rounded(sums)
             for line in range(lines):
                 out[line, 3 * x + channel] = np.uint8(np.int32(sums[line]))

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.bench_dance_cut [--video FILE] [--seconds 20] [--repeats 3] [--threads 2]
 
-Both make clips of 5 s with the same settings of x264 and AAC, one after the other in turns; ffmpeg's crop stands still on
-whole pixels and its clips come from its segment muxer, ours follows a track between pixels. Without a file a film of
-1920x1080 in H.264 is generated.
+Both make clips of 5 s with the same settings of x264 and AAC, in turns; ffmpeg's crop stands still on whole pixels and
+its clips come from its segment muxer, ours follows a track between pixels. Without a file a film of 1920x1080 in H.264
+is generated.
 """
 
 import argparse
@@ -107,9 +107,8 @@ def main() -> None:
         ]
     for we, they in times:
         print(f"ours {we:.2f} s, ffmpeg {they:.2f} s: {we / they:.2f}")
-    print(
-        f"median ratio {median(we / they for we, they in times):.2f} over {seconds:.0f} s of {row['width']}x{row['height']}"
-    )
+    ratio = median(we / they for we, they in times)
+    print(f"median ratio {ratio:.2f} over {seconds:.0f} s of {row['width']}x{row['height']}")
 
 
 if __name__ == "__main__":

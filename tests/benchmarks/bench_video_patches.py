@@ -1,6 +1,6 @@
 """CPU seconds for each window of a UHD HDR film: one ffmpeg a timestamp, the floor, and the stage `patches`.
 
-Usage: python tests/benchmarks/bench_video_patches.py [--cache <folder>] [--film <file>] [--windows 25 58] [--repeat 3]
+Usage: python -m tests.benchmarks.bench_video_patches [--cache <folder>] [--film <file>] [--windows 25 58] [--repeat 3]
        [--sampled 8] [--compared 4]
 
 The film is made once (UHD, 10-bit PQ, x265, at least 40 Mb/s, GOP 36 to 250, grain; 20 s of pictures, copied to 60 s)
@@ -14,6 +14,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,7 +102,10 @@ class Bench:
         self.store = Store(folder / "store")
         config = FilmConfig(name="film", file_name=path.name, digest=film_digest(path), licence="own")
         self.probed = Derivation(ProbeFilm(config, path))
-        row = pq.read_table(self.store.data_path(realise(self.probed, self.store).record)).to_pylist()[0]
+        record = realise(self.probed, self.store).record
+        if record.rejected:
+            sys.exit(f"{path} is no film to cut: {record.rejected}")
+        row = pq.read_table(self.store.data_path(record)).to_pylist()[0]
         self.film: Film = film_of_row(row, path)
         self.category = PatchCategory(name="general", folder="Universal/Learn", formats={"small_540": 1.0})
         windows = round(windows_a_minute * self.film.duration_s / 60)

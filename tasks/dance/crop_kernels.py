@@ -47,8 +47,8 @@ def _add(row, weight, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def scaled(plane, rows, row_weights, columns, column_weights, level, out):  # type: ignore[no-untyped-def]
-    """`out` (height, width), uint8: weighted sums of the rows and columns of `plane` (h, w), uint8.
+def scaled(plane, stride, rows, row_weights, columns, column_weights, level, out):  # type: ignore[no-untyped-def]
+    """`out` (height, width), uint8: weighted sums of rows and columns of `plane`, uint8, `stride` values a row.
 
     `rows` and `columns` are where the taps begin, (height,) and (width,), so that all taps lie inside the plane.
     `level`: what is black in the plane, what is black in `out`, and the
@@ -69,19 +69,20 @@ def scaled(plane, rows, row_weights, columns, column_weights, level, out):  # ty
             weights = row_weights[top + n]
             grouped = row_taps - row_taps % 4
             for tap in range(0, grouped, 4):
-                y = first + tap
+                at = (first + tap) * stride + left
                 _sum_rows(
-                    plane[y, left : left + count],
-                    plane[y + 1, left : left + count],
-                    plane[y + 2, left : left + count],
-                    plane[y + 3, left : left + count],
+                    plane[at : at + count],
+                    plane[at + stride : at + stride + count],
+                    plane[at + 2 * stride : at + 2 * stride + count],
+                    plane[at + 3 * stride : at + 3 * stride + count],
                     weights,
                     tap,
                     line,
                     tap == 0,
                 )
             for tap in range(grouped, row_taps):
-                _sum_row(plane[first + tap, left : left + count], weights[tap], line, tap == 0)
+                at = (first + tap) * stride + left
+                _sum_row(plane[at : at + count], weights[tap], line, tap == 0)
             total = np.float32(0)
             for tap in range(row_taps):
                 total += weights[tap]

@@ -155,7 +155,7 @@ def _spectral(
 ) -> float:
     """Fill in what one row's spectrum says, write the harmonic sound; returns the power of loud rows."""
     end, rows = frames * HOP, frames + 1  # librosa's last row, dropped at the end, counts in its maxima
-    mel = np.empty((rows, spectra.MELS), np.float32)
+    mel, loudest = values[:, layout["mel"]], 0.0
     peak, valley = (np.empty((rows, spectra.CONTRAST_BANDS)) for _ in range(2))
     loudness = np.empty(rows, np.float32)
     tuning = tonal.Tuning(per_octave=12)
@@ -172,7 +172,8 @@ def _spectral(
         own = slice(start, stop + (stop == frames))
         part = magnitude[side : side + own.stop - own.start]
         power = part**2
-        mel[own] = spectra.mel_power(power)
+        bands = spectra.mel_power(power)
+        mel[start:stop], loudest = bands[: stop - start], max(loudest, float(bands.max()))
         peak[own], valley[own] = spectra.contrast_parts(part)
         loudness[own] = power.mean(axis=1)
         tuning.add(power)
@@ -184,11 +185,9 @@ def _spectral(
         values[start:stop, layout["chroma"]] = tonal.chroma(power, estimate)
     del whole
     values[:, layout["contrast"]] = (spectra.decibels(peak) - spectra.decibels(valley))[:frames]
-    level = spectra.decibels(mel)[:frames]
-    del mel
-    values[:, layout["mel"]] = level
     for start, stop in _blocks(frames, block_rows):
-        values[start:stop, layout["mfcc"]] = spectra.cepstrum(level[start:stop])
+        mel[start:stop] = level = spectra.decibels(mel[start:stop], loudest)
+        values[start:stop, layout["mfcc"]] = spectra.cepstrum(level)
     return float(np.quantile(loudness, LOUD))
 
 

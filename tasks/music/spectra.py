@@ -61,10 +61,13 @@ def contrast_parts(magnitude: Floats) -> tuple[Floats, Floats]:
     return peak, valley
 
 
-def decibels(power: NDArray[Any], range_db: float = 80.0) -> NDArray[Any]:
-    """10 log10, not below 1e-10 and not further than `range_db` below the loudest of all."""
+def decibels(power: NDArray[Any], loudest: float | None = None, range_db: float = 80.0) -> NDArray[Any]:
+    """10 log10, not below 1e-10 and not further than `range_db` below `loudest`, or the loudest of these."""
     level = 10.0 * np.log10(np.maximum(power, 1e-10))
-    return np.asarray(np.maximum(level, level.max(initial=-np.inf) - range_db))
+    top = level.max(initial=-np.inf)
+    if loudest is not None:
+        top = 10.0 * np.log10(np.maximum(np.array([loudest], power.dtype), 1e-10))[0]
+    return np.asarray(np.maximum(level, top - range_db))
 
 
 def cepstrum(mel_db: NDArray[Any], count: int = 13) -> NDArray[Any]:

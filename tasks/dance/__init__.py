@@ -1,1 +1,0 @@
-"""Dance videos: what they are, their clips, and what belongs to a clip."""

@@ -1,1 +1,0 @@
-"""Music: what a row of sound says at every frame of a video, beats, and which clips share a song."""

@@ -42,15 +42,16 @@ def load_flow(name: str, *, verbose: bool) -> "Flow[Any, Any]":
 
 def view_of(flow: str, parameters: dict[str, Any], console: Console) -> AbstractContextManager[None] | None:
     """The live view that a flow has of its own, for a terminal; None where the usual line will do."""
-    if flow != "video_patches" or not console.is_terminal:
+    config, places = parameters.get("config"), parameters.get("places", {})
+    if flow != "video_patches" or not console.is_terminal or not isinstance(config, dict):
         return None
     from flows.monitor import watching
     from flows.places import store_root
+    from tasks.patches.build_plan import DEFAULT_TREE
     from tasks.shards.store import Store
 
-    config, places = parameters.get("config", {}), parameters.get("places", {})
     store = Store(store_root(places.get("store", "default")))
-    return watching(Path(config.get("output") or store.root / "exports" / flow), store, console)
+    return watching(Path(config.get("output") or store.root / DEFAULT_TREE), store, console)
 
 
 def run_flow(

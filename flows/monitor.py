@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.places import store_root
 from tasks.machine.load import Load, LoadMeter
-from tasks.patches.build_plan import PLAN_PATH, BuildPlan, read_plan
+from tasks.patches.build_plan import DEFAULT_TREE, PLAN_PATH, BuildPlan, read_plan
 from tasks.patches.progress import BuildProgress
 from tasks.patches.view import BuildView
 from tasks.patches.watch import BuildWatch
@@ -33,9 +33,6 @@ CPU_S = 0.2
 
 BESIDE_SPARE = 4
 """Lines of the terminal that the view leaves to the log beside which it stands."""
-
-DEFAULT_TREE = Path("exports") / "video_patches"
-"""In the store; where the flow writes unless its configuration says otherwise."""
 
 _LOOKING = Text("Looking at the films and planning their windows …", "dim")
 

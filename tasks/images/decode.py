@@ -14,8 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tasks.images.colour import UnknownRangeError, to_srgb
 from tasks.images.headers import largest_canvas, picture_format
-from tasks.schema.errors import MannequinError
-from tasks.schema.rejections import Reason
+from tasks.schema.rejections import Reason, RefusedError
 
 MAX_PIXELS = 178_956_970
 """Pillow's own limit, twice its `MAX_IMAGE_PIXELS`: half a gibibyte of RGB."""
@@ -59,16 +58,8 @@ _SAYS_CUT = (
 _DECODER_MODULES = r"(PIL|pillow_heif)\."
 
 
-class DecodeError(MannequinError):
-    """A picture that we do not take: `reason` for the machine, `detail` one sentence for people."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason.value}: {self.detail}"
+class DecodeError(RefusedError):
+    """A picture that we do not take."""
 
 
 @dataclass(frozen=True)

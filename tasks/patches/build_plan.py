@@ -21,6 +21,9 @@ from tasks.shards.files import LocalFiles, disk_errors_explained, temporary
 
 PLAN_PATH = Path(".mannequin") / "build.json"
 
+DEFAULT_TREE = Path("exports") / "video_patches"
+"""In the store: where patches go unless the configuration says otherwise."""
+
 Counts = dict[str, dict[str, int]]
 """Category -> format -> number of windows."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tasks.machine.places import Machine
+from tasks.patches.build_plan import DEFAULT_TREE
 from tasks.patches.config import FilmSource, VideoPatchesForm
 from tasks.patches.cut import Patches, PatchesConfig
 from tasks.patches.windows import Windows, WindowsConfig, pieces_of
@@ -31,7 +32,7 @@ class FilmRead(Form):
 
 def tree_root(config: VideoPatchesForm, machine: Machine) -> Path:
     """Where the patches go: the folder that was asked for, or one in the store."""
-    return absolute(config.output, "output") if config.output else machine.store.root / "exports" / FLOW
+    return absolute(config.output, "output") if config.output else machine.store.root / DEFAULT_TREE
 
 
 def film(source: FilmSource, digest: str) -> Derivation:

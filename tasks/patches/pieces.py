@@ -13,8 +13,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Annotated, Final, Self
@@ -182,8 +183,9 @@ class Piece:
             raise ConfigError(f"{self.root / name} is no place for a patch: it leads out of {self.root}.")
         if not os.path.lexists(self.root / name):
             return
-        others = (self._notes.read(piece) or {} for piece in self._notes.pieces() if piece != self.name)
-        if not any(is_ours(self.root, name, note) for note in _first_then(earlier, others)):
+        # read again, this piece's too: whoever put the file there, be it now, wrote its note before
+        notes = (self._notes.read(piece) or {} for piece in self._notes.pieces())
+        if not any(is_ours(self.root, name, note) for note in chain([earlier], notes)):
             if name in self._names:
                 raise ConfigError(f"{self.root / name} is not ours and in the way: move it, or choose another output.")
             return
@@ -293,11 +295,6 @@ def folders_of(root: Path, name: str) -> Iterator[Path]:
     while path != root:
         path = path.parent
         yield path
-
-
-def _first_then(first: Note, others: Iterable[Note]) -> Iterator[Note]:
-    yield first
-    yield from others
 
 
 def _existing(path: Path) -> Path:

@@ -127,7 +127,7 @@ def report_build(build: Build, places: PlaceNames) -> Summary:
         manifest.funnel.rows(), key="patches-funnel", description="Rows in, kept and rejected at every stage"
     )
     records = tuple(made(build, here))
-    if not records:
+    if "patches" not in build.config.steps or not records:
         return summary_of(build, manifest, records, here)
     report = Report.of(build, manifest, records, here)
     create_table_artifact(report.statistics, key="patches-formats", description="Wanted, planned and kept")

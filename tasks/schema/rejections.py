@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from tasks.schema.errors import MannequinError
+
 
 class Reason(StrEnum):
     """Every reason a stage may give; one list for the whole project, each value is what people see."""
@@ -82,6 +84,18 @@ class Reason(StrEnum):
     PATCH_DEFOCUSED = "patch_defocused"
     PATCH_MOTION_BLURRED = "patch_motion_blurred"
     PATCH_GRAIN_ONLY = "patch_grain_only"
+
+
+class RefusedError(MannequinError):
+    """A sample that cannot be used: `reason` for the machine, `detail` one sentence for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}"
 
 
 @dataclass(frozen=True)

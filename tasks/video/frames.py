@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tasks.schema.films import WINDOW_FRAMES, Film
-from tasks.schema.rejections import Reason
+from tasks.schema.rejections import Reason, RefusedError
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.packets import PacketsAhead
 from tasks.video.timing import gap_tolerance
@@ -39,16 +39,8 @@ NEIGHBOUR_FRAMES: Final = 2.5
 WINDOW_TIMEOUT_S: Final = 300.0
 
 
-class WindowError(Exception):
-    """A window that cannot be had: `reason` for the machine, `detail` one sentence for people."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason.value}: {self.detail}"
+class WindowError(RefusedError):
+    """A window that cannot be had."""
 
 
 @dataclass(frozen=True)

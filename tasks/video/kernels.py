@@ -4,6 +4,9 @@ They release the interpreter lock, share nothing and never reorder sums, so that
 thread, crop or vector lane it is computed. Curves are polynomials, because look-ups do not run in vector lanes.
 """
 
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
+# numba infers the types from the arrays it is called with
+
 from functools import partial
 from typing import Any
 
@@ -24,7 +27,7 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def _blend(plane, first, second, weight, scale, offset, out):  # type: ignore[no-untyped-def]
+def _blend(plane, first, second, weight, scale, offset, out):
     """`out` = scale * ((1 - weight) * row at `first` + weight * row at `second`) + offset."""
     count = out.shape[0]
     a = plane[first : first + count]
@@ -35,7 +38,7 @@ def _blend(plane, first, second, weight, scale, offset, out):  # type: ignore[no
 
 
 @_compiled
-def _spread(half, even, odd, out):  # type: ignore[no-untyped-def]
+def _spread(half, even, odd, out):
     """Twice as many columns: `half` holds one neighbour more at each end; `even`, `odd`: weights of the farther."""
     keep_even = np.float32(1) - even
     keep_odd = np.float32(1) - odd
@@ -45,7 +48,7 @@ def _spread(half, even, odd, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _signal(luma, u, v, k, red, green, blue):  # type: ignore[no-untyped-def]
+def _signal(luma, u, v, k, red, green, blue):
     """R'G'B' from luma codes and centred chroma: luma's scale and offset, then the matrix's four entries for chroma."""
     scale, offset, red_v, green_u, green_v, blue_u = k[0], k[1], k[2], k[3], k[4], k[5]
     for x in range(red.shape[0]):
@@ -56,7 +59,7 @@ def _signal(luma, u, v, k, red, green, blue):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _to_light(values, k):  # type: ignore[no-untyped-def]
+def _to_light(values, k):
     """In place, from signals bounded to 0 to 1: squares of two polynomials of the seventh degree that share a joint."""
     a0, a1, a2, a3, a4, a5, a6, a7 = k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
     b0, b1, b2, b3, b4, b5, b6, b7 = k[9], k[10], k[11], k[12], k[13], k[14], k[15], k[16]
@@ -70,7 +73,7 @@ def _to_light(values, k):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
+def _tone(red, green, blue, k):
     """In place: a matrix to the other gamut, then the Möbius curve on the largest component."""
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
     knee, a, b, c = k[9], k[10], k[11], k[12]
@@ -89,7 +92,7 @@ def _tone(red, green, blue, k):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _to_levels(values, k):  # type: ignore[no-untyped-def]
+def _to_levels(values, k):
     """In place, to whole levels: a polynomial of the sixth degree of the fourth root of light bounded to 0 to 1."""
     k0, k1, k2, k3, k4, k5, k6 = k[0], k[1], k[2], k[3], k[4], k[5], k[6]
     low, top, half = np.float32(0), np.float32(1), np.float32(0.5)
@@ -100,7 +103,7 @@ def _to_levels(values, k):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _rounded(values):  # type: ignore[no-untyped-def]
+def _rounded(values):
     """To whole levels, in place."""
     low, top, half = np.float32(0), np.float32(255), np.float32(0.5)
     for x in range(values.shape[0]):
@@ -108,7 +111,7 @@ def _rounded(values):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _combine(a, b, c, d, weights, first, out, begin):  # type: ignore[no-untyped-def]
+def _combine(a, b, c, d, weights, first, out, begin):
     """`out` = (or +=, unless `begin`) four rows by their weights."""
     p, q, r, s = weights[first], weights[first + 1], weights[first + 2], weights[first + 3]
     if begin:
@@ -120,7 +123,7 @@ def _combine(a, b, c, d, weights, first, out, begin):  # type: ignore[no-untyped
 
 
 @_compiled
-def _halve(row, weights, out):  # type: ignore[no-untyped-def]
+def _halve(row, weights, out):
     """Every second column of `row` with the eleven that follow it, by twelve weights; summed as in `_combine`."""
     a, b, c, d, e, f = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
     g, h, i, j, k, m = weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]
@@ -132,7 +135,7 @@ def _halve(row, weights, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _interleave(red, green, blue, out):  # type: ignore[no-untyped-def]
+def _interleave(red, green, blue, out):
     """Whole levels in float32 to a row of pixels, red, green, blue, red and so on."""
     at = 0
     for x in range(red.shape[0]):
@@ -143,7 +146,7 @@ def _interleave(red, green, blue, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-untyped-def]
+def _resample_columns(block, lines, first, weights, out):
     """`out` (lines, 3 * width), uint8, from `block` (lines, 3 * count): each column its own weights.
 
     The block is turned on its side, so that the loop over taps runs along memory.
@@ -173,7 +176,7 @@ def _resample_columns(block, lines, first, weights, out):  # type: ignore[no-unt
 
 
 @_compiled
-def _go_on(values, before, inside):  # type: ignore[no-untyped-def]
+def _go_on(values, before, inside):
     """The outermost of the `inside` values that lie behind the first `before` go on to both ends."""
     for x in range(before):
         values[x] = values[before]
@@ -182,7 +185,7 @@ def _go_on(values, before, inside):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  # type: ignore[no-untyped-def]
+def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):
     """One plane's chroma at row `y` and the columns from `left` on, an even one, at luma resolution.
 
     `siting`: halved rows and columns (0 or 1 each), then the weight of the farther sample in even rows, odd rows, even
@@ -210,7 +213,7 @@ def _chroma(plane, stride, rows, columns, y, left, siting, levels, half, out):  
 
 
 @_compiled
-def _picture_row(  # type: ignore[no-untyped-def]
+def _picture_row(
     luma, u, v, layout, siting, chroma, signal, light, tone, level, y, left, count, work, half, red, green, blue
 ):
     """Row `y` of the picture, `count` columns from `left` on (even): whole levels as float32."""
@@ -235,7 +238,7 @@ def _picture_row(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def whole(luma, u, v, layout, siting, chroma, signal, light, tone, level, top, left, out):  # type: ignore[no-untyped-def]
+def whole(luma, u, v, layout, siting, chroma, signal, light, tone, level, top, left, out):
     """`out` (height, 3 * width), uint8: the picture without scaling, from row `top` and the even column `left` on."""
     height, width = out.shape[0], out.shape[1] // 3
     work = np.zeros((2, width + width % 2), np.float32)
@@ -251,7 +254,7 @@ def whole(luma, u, v, layout, siting, chroma, signal, light, tone, level, top, l
 
 
 @_compiled
-def scaled(  # type: ignore[no-untyped-def]
+def scaled(
     luma, u, v, layout, siting, chroma, signal, light, tone, level,
     size, rows, row_weights, left, columns, column_weights, halving, out,
 ):  # fmt: skip

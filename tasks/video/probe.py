@@ -8,9 +8,8 @@ import ffmpeg
 
 from tasks.images.decode import DecodeError
 from tasks.images.isolate import Isolated
-from tasks.schema.errors import MannequinError
 from tasks.schema.films import Film
-from tasks.schema.rejections import Reason
+from tasks.schema.rejections import Reason, RefusedError
 from tasks.video.colour_tags import UNKNOWN, contradiction, told
 from tasks.video.container import OPTIONS
 from tasks.video.digest import film_digest
@@ -28,16 +27,8 @@ ODDEST_PIXEL: Final = 4
 """Film and television know pixel shapes from 8:9 to 2:1; beyond 4 the tag is taken for none."""
 
 
-class ProbeError(MannequinError):
-    """A film that cannot be used: `reason` for the machine, `detail` one sentence for people."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason.value}: {self.detail}"
+class ProbeError(RefusedError):
+    """A film that cannot be used."""
 
 
 def probe(path: Path, *, timeout_s: float = SCAN_TIMEOUT_S) -> Film:

@@ -10,8 +10,8 @@ import yaml
 from deployments.local import POOL
 from tasks.schema.forms import Form
 
-NEEDED = {"webbody": ["config"]}
-"""Parameters that only a person can say: why people's pictures are processed, and by which right."""
+NEEDED = {"webbody": ["config"], "video_patches": ["config"]}
+"""Parameters that only a person can say: by which right people's pictures are processed; which films."""
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "deployments" / "prefect.yaml").read_text())
 

@@ -133,6 +133,12 @@ def test_a_run_up_to_the_plan_writes_no_pictures(home: Path, tmp_path: Path) -> 
         run(form(tmp_path, only_stages=["patches"], planning={"seed": 10}))
 
 
+def test_a_run_up_to_the_plan_leaves_the_tree_alone(first: Summary, tree: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tree.rglob("*") if path.is_file()}
+    assert run(form(tree, until="windows")).kept == first.kept
+    assert {path: path.stat().st_mtime_ns for path in tree.rglob("*") if path.is_file()} == before
+
+
 def test_a_full_disk_stops_before_it_is_full(home: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="make room"):
         run(form(tmp_path, machine=MACHINE | {"min_free_gb": 10_000_000}))

@@ -9,7 +9,13 @@ from tasks.models.embedding import EmbeddingSpec
 from tasks.schema.records import Frozen
 
 Family = Literal[
-    "ultralytics-pose", "onnx-pose", "retinaface", "onnx-recognition", "timm-recognition", "kprpe-recognition"
+    "ultralytics-pose",
+    "onnx-pose",
+    "onnx-wholebody",
+    "retinaface",
+    "onnx-recognition",
+    "timm-recognition",
+    "kprpe-recognition",
 ]
 """Which wrapper loads a file."""
 

@@ -84,6 +84,22 @@ class Reason(StrEnum):
     PATCH_DEFOCUSED = "patch_defocused"
     PATCH_MOTION_BLURRED = "patch_motion_blurred"
     PATCH_GRAIN_ONLY = "patch_grain_only"
+    VIDEO_MISSING = "video_missing"
+    VIDEO_TOO_SHORT = "video_too_short"
+    VIDEO_TOO_SMALL = "video_too_small"
+    FRAME_RATE_LOW = "frame_rate_low"
+    SOUND_MISSING = "sound_missing"
+    SOUND_UNREADABLE = "sound_unreadable"
+    SOUND_TOO_SHORT = "sound_too_short"
+    SOUND_SILENT = "sound_silent"
+    SOUND_OUT_OF_SYNC = "sound_out_of_sync"
+    NO_STEADY_SHOT = "no_steady_shot"
+    DANCER_LOST = "dancer_lost"
+    CLIP_LOOPS = "clip_loops"
+    POSE_NOT_CONFIDENT = "pose_not_confident"
+    POSE_JUMPS = "pose_jumps"
+    LENGTHS_DIFFER = "lengths_differ"
+    FACE_MISSING = "face_missing"
 
 
 class RefusedError(MannequinError):

@@ -1,0 +1,47 @@
+"""A video of two hours is planned in bounded memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOURS = """
+import resource, sys
+from pathlib import Path
+import pyarrow as pa
+from tasks.dance.clips import ClipsConfig, PlanClips
+from tasks.dance.crop_track import CropRules
+from tasks.dance.dancers import DancerRules
+from tasks.schema.films import FILM_SCHEMA
+from tasks.video.films import FilmConfig, film_row
+from tasks.video.probe import probe
+from tests.dance.blocks_film import SeesBlocks
+
+path = Path(sys.argv[1])
+film = probe(path)
+row = film_row(film, FilmConfig(name="long", file_name=path.name, digest="0", licence="CC0-1.0"))
+config = ClipsConfig(pose_model="blocks", dancers=DancerRules(smallest_height=16), crop=CropRules(smallest_side=32))
+seconds = clips = 0
+for output in PlanClips(config, path, SeesBlocks()).process(iter([pa.RecordBatch.from_pylist([row], FILM_SCHEMA)])):
+    clips += output.kept.num_rows
+    seconds = output.facts.get("seconds", seconds)
+print(seconds, clips, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_hours_stay_under_two_gib(tmp_path: Path) -> None:
+    """One shot of two hours with two people in it: the most that has to be held at once."""
+    from tests.dance.blocks_film import BlockShot, blocks_film, swaying
+
+    shot = BlockShot(7200, 1, [swaying(30, 10, 14, 40, 10), swaying(90, 20, 12, 36, 5)])
+    path = blocks_film(tmp_path / "long.mkv", [shot], width=128, height=72)
+    done = subprocess.run(
+        [sys.executable, "-c", HOURS, str(path)], capture_output=True, text=True, check=True, timeout=3000
+    )
+    seconds, clips, mebibytes = (float(each) for each in done.stdout.split())
+    assert seconds == 7200
+    assert clips == 720
+    assert mebibytes < 2048

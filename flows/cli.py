@@ -55,6 +55,36 @@ def run(
             _out.print("\n".join(summary_lines(summary)), markup=False)
 
 
+@app.command("prepare-dataset")
+def prepare_dataset(
+    input_dir: Annotated[Path, typer.Option("--input_dir", help="Folder of dance videos.")],
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Where train/ and validation/ go.")],
+    fps: Annotated[int, typer.Option("--fps", help="Frames a second of the clips.")] = 24,
+    resolution: Annotated[str, typer.Option("--resolution", help="Of the clips.")] = "512x512",
+    split_ratio: Annotated[float, typer.Option("--split_ratio", help="Share of train.")] = 0.8,
+    batch_size: Annotated[int, typer.Option("--batch_size", help="Has no effect: memory is bounded anyway.")] = 1,  # noqa: ARG001
+    sequence_length: Annotated[int, typer.Option("--sequence_length", help="Frames of a sample, at least.")] = 24,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log.")] = False,
+) -> None:
+    """Run music_to_pose with the options of the M2P guide's `prepare_dataset.py`."""
+    with _errors_explained():
+        from tasks.m2p.seed_options import form_of_options
+
+        form = form_of_options(
+            input_dir,
+            output_dir,
+            fps=fps,
+            resolution=resolution,
+            split_ratio=split_ratio,
+            sequence_length=sequence_length,
+        )
+        connect()
+        config = form.model_dump(mode="json", exclude_unset=True)
+        summary = run_flow(load_flow("music_to_pose", verbose=verbose), {"config": config}, _err, verbose=verbose)
+        if summary is not None:
+            _out.print("\n".join(summary_lines(summary)), markup=False)
+
+
 @app.command()
 def verify(
     store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",

@@ -27,11 +27,11 @@ class Smoothing(Frozen):
     dance at 24 frames a second. Source: Savitzky, Golay 1964; Casiez, Roussel, Vogel, CHI 2012.
     """
 
-    method: Literal["none", "savgol", "one_euro"] = "none"
-    window: int = Field(7, ge=3)
-    order: int = Field(2, ge=1)
-    min_cutoff_hz: float = Field(2.0, gt=0)
-    beta: float = Field(0.01, ge=0)
+    method: Literal["none", "savgol", "one_euro"] = Field("none", title="Smoothing")
+    window: int = Field(7, title="Window", ge=3, description="Frames, an odd number; of savgol.")
+    order: int = Field(2, title="Order", ge=1, description="Of the polynomial, less than the window; of savgol.")
+    min_cutoff_hz: float = Field(2.0, title="Lowest cutoff", gt=0, description="Hz, for slow joints; of one_euro.")
+    beta: float = Field(0.01, title="Speed", ge=0, description="Hz of cutoff for each pixel a second; of one_euro.")
 
     @model_validator(mode="after")
     def _fits(self) -> "Smoothing":

@@ -4,14 +4,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import floor
 from typing import TYPE_CHECKING, Any, Final
 
 from tasks.dance.encode import ClipEncoder
+from tasks.dance.grid import last_shown
 from tasks.schema.clips import CLIP_FPS
 from tasks.schema.films import Film
 from tasks.schema.rejections import Reason
-from tasks.video.timing import gap_tolerance
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -30,11 +29,6 @@ class Unmade:
     reason: Reason
     detail: str
     score: float | None = None
-
-
-def tick(film: Film, time_s: float) -> int:
-    """The last tick that is shown at a time, which counts from the first frame; rounded timestamps are forgiven."""
-    return film.start_pts + floor(time_s / film.time_base + 1e-3) + gap_tolerance(film.time_base)
 
 
 class ClipMaking:
@@ -76,7 +70,7 @@ class ClipMaking:
         shown = 0
         while not self.complete:
             time_s = self._start_s + self._next / CLIP_FPS
-            if until is not None and tick(self._film, time_s) >= until:
+            if until is not None and last_shown(self._film, time_s) >= until:
                 break
             if doubtful:
                 told = f"The pictures at {time_s:.2f} s, or pictures that they refer to, are damaged."

@@ -16,7 +16,8 @@ from tasks.body.pose_model import PersonDetections, PoseModel, open_fast_pose_mo
 from tasks.body.track import Track, Tracker, TrackRules
 from tasks.dance.crop_track import CropRules, crop_track
 from tasks.dance.dancers import DancerRules, Dancers, Person, body_between, dancers_of, presence
-from tasks.dance.look import Counts, Seen, grid_frames, look_through
+from tasks.dance.grid import grid_frames
+from tasks.dance.look import Counts, Seen, look_through
 from tasks.dance.plan import LeftOut, Piece, PieceRules, covered, pieces_of, runs_of
 from tasks.models.device import Device, cpu_threads
 from tasks.models.runtimes import Runtime

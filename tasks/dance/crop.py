@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 Plane = NDArray[np.uint8]
-Floats = NDArray[np.float64]
-
-SUPPORT: Final = 2.0
-"""Half the width of the cubic kernel, in samples of whichever picture is coarser."""
-CUBIC: Final = -0.5
-"""Catmull and Rom's cubic, the one of MATLAB and Pillow."""
-TAP_GROUP: Final = 4
-"""Where there is room, taps come in groups of this many: see tasks/dance/crop_kernels.py."""
 
 _FULL_RANGE: Final = {"luma": (0.0, 16.0, 219 / 255), "chroma": (128.0, 128.0, 224 / 255)}
 _LIMITED: Final = {"luma": (16.0, 16.0, 1.0), "chroma": (128.0, 128.0, 1.0)}
@@ -42,14 +34,18 @@ class Colours:
 
 
 @dataclass(frozen=True)
-class _Taps:
-    """Where the taps of each position begin, (n,) int32, and their weights, (n, taps) float32.
+class _Axis:
+    """Evenly spaced places along an axis: where the first one is, and how far apart they are."""
 
-    Weights add up to the share of the position that lies in the picture: to 1, but to less at its borders.
-    """
+    begin: float
+    step: float
 
-    first: NDArray[np.int32]
-    weight: NDArray[np.float32]
+    def scaled(self, scale: float) -> "_Axis":
+        return _Axis(self.begin * scale, self.step * scale)
+
+    def from_end(self, length: float) -> "_Axis":
+        """The same places, counted from the other end."""
+        return _Axis(length - self.begin, -self.step)
 
 
 class SquareCrop:
@@ -75,7 +71,8 @@ class SquareCrop:
         if frame.format.is_rgb:
             from av.video.reformatter import ColorRange, Colorspace
 
-            return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            matrix = Colorspace.ITU709 if self.colours.matrix == 1 else Colorspace.ITU601
+            return frame.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=ColorRange.MPEG)
         return frame.reformat(format="yuvj420p" if frame.format.name.startswith("yuvj") else "yuv420p")
 
     def cut(self, frame: "VideoFrame", centre: tuple[float, float], side: float) -> "VideoFrame":
@@ -92,43 +89,40 @@ class SquareCrop:
         return self._scaled(frame, left, top, side)
 
     def _scaled(self, frame: "VideoFrame", left: float, top: float, side: float) -> "VideoFrame":
-        film, size = self._film, self._size
+        from av.video.reformatter import ColorRange
+
+        size = self._size
         step = side / size
-        full = frame.format.name.startswith("yuvj") or (film.full_range and not frame.format.is_rgb)
-        levels = _FULL_RANGE if full else _LIMITED
+        whole = self._film.full_range and frame.color_range != ColorRange.MPEG  # RGB is limited by now
+        levels = _FULL_RANGE if whole or frame.format.name.startswith("yuvj") else _LIMITED
         out = _empty(size)
         for index, plane in enumerate(frame.planes):
-            halved = index > 0
-            count = size // 2 if halved else size
+            each = 2 if index else 1
             # chroma lies at the left of its two columns, in the middle of its two rows
-            across = 2 * np.arange(count) + 0.5 if halved else np.arange(count) + 0.5
-            down = 2 * np.arange(count) + 1.0 if halved else np.arange(count) + 0.5
-            x, y = left + across * step, top + down * step
-            coded_x, coded_y, turned = self._coded(x, y, (frame.width, frame.height))
-            stretch_x, stretch_y = (abs(float(axis[1] - axis[0])) / (2 if halved else 1) for axis in (coded_x, coded_y))
-            if halved:
-                coded_x, coded_y = (coded_x - 0.5) / 2 + 0.5, coded_y / 2
-            picture = _Codes.of(plane)
-            columns = _taps(coded_x, stretch_x, picture.size[0])
-            rows = _taps(coded_y, stretch_y, picture.size[1])
-            piece = _resampled(picture, rows, columns, levels["chroma" if halved else "luma"])
+            x = _Axis(left + 0.5 * step, each * step)
+            y = _Axis(top + (1.0 if index else 0.5) * step, each * step)
+            across, down, turned = self._coded(x, y, (frame.width, frame.height))
+            if index:
+                across, down = _Axis((across.begin + 0.5) / 2, across.step / 2), down.scaled(0.5)
+            piece = _resampled(_Codes.of(plane), across, down, size // each, levels["chroma" if index else "luma"])
             out[index][:] = piece.T if turned else piece
         return _frame(out)
 
-    def _coded(self, x: Floats, y: Floats, coded: tuple[int, int]) -> tuple[Floats, Floats, bool]:
-        """Positions along the columns and along the rows of the coded picture, and whether it has to be transposed."""
+    def _coded(self, x: _Axis, y: _Axis, coded: tuple[int, int]) -> tuple[_Axis, _Axis, bool]:
+        """Places along the columns and along the rows of the coded picture, and whether it has to be transposed."""
         width, height = coded
-        upright_width, upright_height = self._film.width, self._film.height
-        u, v = x / upright_width, y / upright_height
+        turned = self._film.rotation in (90, 270)
+        u = x.scaled((height if turned else width) / self._film.width)
+        v = y.scaled((width if turned else height) / self._film.height)
         match self._film.rotation:
             case 90:
-                return v * width, (1 - u) * height, True
+                return v, u.from_end(height), True
             case 180:
-                return (1 - u) * width, (1 - v) * height, False
+                return u.from_end(width), v.from_end(height), False
             case 270:
-                return (1 - v) * width, u * height, True
+                return v.from_end(width), u, True
             case _:
-                return u * width, v * height, False
+                return u, v, False
 
     def _tonemapped(
         self, converter: Converter, frame: "VideoFrame", left: float, top: float, side: float
@@ -139,7 +133,7 @@ class SquareCrop:
 
         size, film = self._size, self._film
         step = side / size
-        reach = ceil(SUPPORT * max(step, 1.0)) + TAP_GROUP
+        reach = ceil(2 * max(step, 1.0)) + 4
         box = (
             max(0, floor(left) - reach),
             max(0, floor(top) - reach),
@@ -149,12 +143,10 @@ class SquareCrop:
         out = np.zeros((size, size, 3), np.uint8)
         if box[0] < box[2] and box[1] < box[3]:
             picture = converter.crop(frame, (film.width, film.height), box)
-            positions = np.arange(size) + 0.5
-            columns = _taps(left - box[0] + positions * step, step, picture.shape[1])
-            rows = _taps(top - box[1] + positions * step, step, picture.shape[0])
+            x, y = (_Axis(first + 0.5 * step, step) for first in (left - box[0], top - box[1]))
             for channel in range(3):
                 codes = _Codes.of_channel(picture, channel)
-                out[:, :, channel] = _resampled(codes, rows, columns, (0.0, 0.0, 1.0))
+                out[:, :, channel] = _resampled(codes, x, y, size, (0.0, 0.0, 1.0))
         rgb = VideoFrame.from_ndarray(out, format="rgb24")
         return rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
 
@@ -168,41 +160,13 @@ def _colours(film: Film) -> Colours:
     return Colours(_CODES.get(film.primaries, matrix if matrix in (1, 5, 6, 7, 9) else standard), 1, matrix)
 
 
-def _taps(positions: Floats, stretch: float, length: int) -> _Taps:
-    """What samples of an axis each position is made of.
-
-    Args:
-        positions: ascending or descending; the middle of the first sample is at 0.5.
-        stretch: samples from one position to the next.
-        length: of the axis, in samples.
-    """
-    wide = max(stretch, 1.0)
-    count = min(TAP_GROUP * ceil((2 * SUPPORT * wide + 1) / TAP_GROUP), length)
-    begin = np.floor(positions - SUPPORT * wide).astype(np.int64)
-    first = np.clip(begin, 0, length - count)
-    weight = _cubic((first[:, None] + np.arange(count) + 0.5 - positions[:, None]) / wide)
-    # how much of each position, as wide as the next one is far, lies in the picture
-    reach = max(stretch, 1e-9) / 2
-    inside = np.minimum(positions + reach, length) - np.maximum(positions - reach, 0.0)
-    share = np.clip(inside / (2 * reach), 0.0, 1.0)[:, None]
-    weight = np.divide(weight * share, weight.sum(axis=1, keepdims=True), np.zeros_like(weight), where=share > 0)
-    return _Taps(first.astype(np.int32), np.ascontiguousarray(weight, dtype=np.float32))
-
-
-def _cubic(distance: Floats) -> Floats:
-    away = np.abs(distance)
-    near = ((CUBIC + 2) * away - (CUBIC + 3)) * away**2 + 1
-    far = CUBIC * (((away - 5) * away + 8) * away - 4)
-    return np.where(away < 1, near, np.where(away < SUPPORT, far, 0.0))
-
-
-def _resampled(picture: "_Codes", rows: _Taps, columns: _Taps, levels: tuple[float, float, float]) -> Plane:
+def _resampled(picture: "_Codes", x: _Axis, y: _Axis, count: int, levels: tuple[float, float, float]) -> Plane:
     from tasks.dance import crop_kernels
 
-    out = np.empty((len(rows.first), len(columns.first)), np.uint8)
-    level = np.array(levels, np.float32)
-    where = (rows.first, rows.weight, columns.first, columns.weight)
-    crop_kernels.scaled(picture.flat, picture.stride, *where, level, out)
+    out = np.empty((count, count), np.uint8)
+    columns = crop_kernels.taps(x.begin, x.step, count, picture.size[0], 1)
+    rows = crop_kernels.taps(y.begin, y.step, count, picture.size[1], crop_kernels.ROWS_AT_ONCE)
+    crop_kernels.scaled(picture.flat, picture.stride, *rows, *columns, np.array(levels, np.float32), out)
     return out
 
 
@@ -216,7 +180,7 @@ class _Codes:
 
     @classmethod
     def of(cls, plane: Any) -> "_Codes":
-        flat: Plane = np.frombuffer(plane, np.uint8)
+        flat = np.frombuffer(memoryview(plane), np.uint8)
         flat.flags.writeable = False
         return cls(flat, plane.line_size, (plane.width, plane.height))
 
@@ -237,6 +201,6 @@ def _frame(planes: list[Plane]) -> "VideoFrame":
     size = planes[0].shape[0]
     frame = VideoFrame(size, size, "yuv420p")
     for source, plane in zip(planes, frame.planes, strict=True):
-        target = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        target = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         target[:, : source.shape[1]] = source
     return frame

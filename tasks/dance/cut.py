@@ -13,10 +13,11 @@ import pyarrow as pa
 from blake3 import blake3
 from pydantic import AfterValidator, Field
 
-from tasks.dance.clip_making import ClipMaking, Unmade, tick
+from tasks.dance.clip_making import ClipMaking, Unmade
 from tasks.dance.crop import SquareCrop
 from tasks.dance.encode import ClipEncoder, Encoding
 from tasks.dance.film_pass import FilmFrame, film_frames
+from tasks.dance.grid import last_shown
 from tasks.dance.videos import PADDED_S
 from tasks.music.sound_reader import SoundPart, SoundReader
 from tasks.music.sound_scan import decibel
@@ -103,7 +104,8 @@ class CutClips(StageOfWhole):
                 f"The sound of {dance['source_uri']} is in {dance['sound_uri']}: say where that file lies."
             )
         _demand_same(self.video_path, dance["digest"])
-        _demand_same(sound, dance["sound_digest"])
+        if sound != self.video_path:
+            _demand_same(sound, dance["sound_digest"])
         film = film_of_row(dance, self.video_path)
         with _Cutting(film, self.config, self.threads, sound, dance["sound_start_s"]) as cutting:
             yield from cutting.outputs(rows)
@@ -185,7 +187,7 @@ class _Cutting:
 
     def _pass(self, group: deque[int]) -> Iterator[None]:
         start_s = self._rows[group[0]]["start_s"]
-        from_pts = tick(self._film, start_s) if start_s > SEEK_S else None
+        from_pts = last_shown(self._film, start_s) if start_s > SEEK_S else None
         shown: FilmFrame | None = None
         for each in film_frames(self._film, Path(self._film.path), from_pts, self._threads):
             self._decoded += 1
@@ -212,7 +214,7 @@ class _Cutting:
 
     def _show(self, shown: FilmFrame, until: int, group: deque[int], *, doubtful: bool) -> None:
         """Give a picture to all clips that show it before the tick `until`."""
-        while group and tick(self._film, self._rows[group[0]]["start_s"]) < until:
+        while group and last_shown(self._film, self._rows[group[0]]["start_s"]) < until:
             self._begin(group.popleft())
         if not self._active:
             return

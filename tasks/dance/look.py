@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.body.pose_model import PersonDetections, PoseModel
 from tasks.dance.film_pass import film_frames
+from tasks.dance.grid import first_on_grid, grid_frames
 from tasks.schema.boxes import Boxes
 from tasks.schema.clips import CLIP_FPS
 from tasks.schema.films import Film
@@ -22,7 +22,6 @@ from tasks.schema.keypoints import Keypoints
 from tasks.schema.rejections import Reason
 from tasks.video.convert import Converter
 from tasks.video.shots import ShotFinder, ShotRules, Stretch
-from tasks.video.timing import gap_tolerance
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -64,17 +63,6 @@ class Shown:
     first: int
     end: int
     frame: "VideoFrame"
-
-
-def grid_frames(film: Film) -> int:
-    """Frames of a video on the grid: all whose time lies before its end."""
-    return max(1, math.ceil(film.duration_s * CLIP_FPS - 0.03))
-
-
-def first_on_grid(film: Film, pts: int) -> int:
-    """The first frame of the grid at or after a timestamp; its rounding is forgiven."""
-    ticks = pts - film.start_pts - gap_tolerance(film.time_base)
-    return max(0, math.ceil(Fraction(ticks) * film.time_base * CLIP_FPS))
 
 
 def shown_frames(film: Film, path: Path, counts: Counts, threads: int = 1) -> Iterator[Shown]:

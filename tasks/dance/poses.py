@@ -1,6 +1,7 @@
 """The stage that finds the dancer's joints in every frame of a clip."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
@@ -29,16 +30,25 @@ CHUNK: Final = 32
 
 
 class PosesConfig(Frozen):
-    """How joints are found.
+    """How joints are found; `min_found` is our choice."""
 
-    `pose_model` names a card: of a whole-body model, or of one that finds people and their 17 joints, which fills the
-    first 18 of the 134. `sub_pixel`: of a whole-body model, joints between the half pixels of its input. `min_found`:
-    share of the frames in which the dancer must be seen for the clip to be kept; our choice.
-    """
-
-    pose_model: str = "yolov8n-pose"
-    sub_pixel: bool = False
-    min_found: float = Field(0.5, ge=0, le=1)
+    pose_model: str = Field(
+        "yolov8n-pose",
+        title="Pose model",
+        description="The name of its card: of a whole-body model, or of one of 17 joints, which fills 18 of the 134.",
+    )
+    sub_pixel: bool = Field(
+        False,
+        title="Between pixels",
+        description="Of a whole-body model: joints may lie between the half pixels of its input.",
+    )
+    min_found: float = Field(
+        0.5,
+        title="Frames with the dancer",
+        ge=0,
+        le=1,
+        description="Share of a clip's frames in which the dancer has to be seen, else the clip is rejected.",
+    )
 
 
 @dataclass(frozen=True)
@@ -86,16 +96,17 @@ class FindPoses(Stage):
         return {**super().params(), "thresholds": thresholds}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
-        for batch in batches:
-            for row in batch.to_pylist():
-                poses = self._poses(row)
-                if isinstance(poses, Rejection):
-                    yield StageOutput(POSE_SCHEMA.empty_table(), (poses,))
-                else:
-                    yield StageOutput(pose_table(row, poses, self.model.produced, self.model.name))
+        with ThreadPoolExecutor(1, "poses") as ahead:
+            for batch in batches:
+                for row in batch.to_pylist():
+                    poses = self._poses(row, ahead)
+                    if isinstance(poses, Rejection):
+                        yield StageOutput(POSE_SCHEMA.empty_table(), (poses,))
+                    else:
+                        yield StageOutput(pose_table(row, poses, self.model.produced, self.model.name))
 
-    def _poses(self, row: Row) -> WholebodyPoses | Rejection:
-        """The dancer in each frame, or why the clip has no poses."""
+    def _poses(self, row: Row, ahead: ThreadPoolExecutor) -> WholebodyPoses | Rejection:
+        """The dancer in each frame, or why the clip has no poses; `ahead` decodes while the model looks."""
         frames: int = row["frames"]
         boxes = dancer_boxes(row)
         if len(boxes) != frames:
@@ -103,7 +114,10 @@ class FindPoses(Stage):
         parts: list[WholebodyPoses] = []
         done = 0
         try:
-            for pictures in clip_frames(row["clip"]["bytes"] or b"", CHUNK):
+            chunks = clip_frames(row["clip"]["bytes"] or b"", CHUNK)
+            waiting = ahead.submit(next, chunks, None)
+            while (pictures := waiting.result()) is not None:
+                waiting = ahead.submit(next, chunks, None)
                 ours = boxes[done : done + len(pictures)]
                 done += len(pictures)
                 if done > frames:

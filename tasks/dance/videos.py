@@ -60,6 +60,13 @@ class SoundFile(Frozen):
     paired: bool
 
 
+class Unfetched(Frozen):
+    """Why a video or its sound, named by address, could not be had."""
+
+    reason: Reason
+    detail: str
+
+
 class DanceRules(Frozen):
     """What a video must have.
 
@@ -87,6 +94,7 @@ class DanceConfig(Frozen):
     group: str
     sound: SoundFile | None = None
     rules: DanceRules = DanceRules()
+    unfetched: Unfetched | None = None
 
 
 def sound_beside(video: Path) -> Path | None:
@@ -123,6 +131,7 @@ class DanceVideo(Stage):
         licence: str = "",
         sound: Path | None = None,
         rules: DanceRules | None = None,
+        unfetched: Unfetched | None = None,
     ) -> "DanceVideo":
         """The stage for a video on this machine.
 
@@ -133,6 +142,7 @@ class DanceVideo(Stage):
             licence: as the list says.
             sound: the file that is paired with it; None: what is inside, or lies beside it under the same name.
             rules: what it must have.
+            unfetched: why there is nothing at `path`.
         """
         beside = sound or sound_beside(path)
         file = None
@@ -146,6 +156,7 @@ class DanceVideo(Stage):
             group=group or path.absolute().parent.name,
             sound=file,
             rules=rules or DanceRules(),
+            unfetched=unfetched,
         )
         return cls(config, path, beside)
 
@@ -179,6 +190,9 @@ class DanceVideo(Stage):
             yield StageOutput(pa.Table.from_pylist([row], schema=DANCE_SCHEMA), facts=facts)
 
     def _film(self) -> Film:
+        unfetched = self.config.unfetched
+        if unfetched is not None:
+            raise ProbeError(unfetched.reason, unfetched.detail)
         _demand_same(self.path, self.config.digest, Reason.VIDEO_MISSING)
         film = probe(self.path)
         demand_fit(film, self.config)

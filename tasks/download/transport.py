@@ -1,4 +1,4 @@
-"""One URL to the bytes of a picture: http and https, checked addresses, bounded in bytes, time and redirects.
+"""One URL to its bytes: http and https, checked addresses, bounded in bytes, time and redirects.
 
 Proxies are not used: what they connect to could not be checked.
 """
@@ -6,13 +6,14 @@ Proxies are not used: what they connect to could not be checked.
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, LineTooLong
-from typing import Final
+from io import BytesIO
+from typing import IO, Final
 from urllib.parse import SplitResult, quote, urljoin
 
 from tasks.download.address import PORTS, Resolver, parse_networks, parse_url
@@ -20,6 +21,7 @@ from tasks.download.connection import Connection, TooManyBytesError, trust
 from tasks.download.failure import Answer, FetchError
 from tasks.download.reuse import ReusePolicy, opt_out
 from tasks.images.headers import picture_format
+from tasks.schema.errors import StoreError
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason
 
@@ -41,6 +43,9 @@ RETRY_AFTER_CAP_S: Final = 7 * 86400.0
 _CHUNK: Final = 1 << 16
 _SNIFFED: Final = 256
 """Bytes that tell a picture from anything else; of anything else no more are read."""
+
+Sniff = Callable[[bytearray, Answer], None]
+"""Looks at the first bytes, and raises `FetchError` if they are not what is wanted."""
 
 _COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~?-._"
@@ -93,17 +98,31 @@ class Client:
         Raises:
             FetchError: nothing else, whatever the server does.
         """
+        body = BytesIO()
+        answer = self._follow(url, body, _sniff)
+        return Fetched(body.getvalue(), answer)
+
+    def fetch_into(self, url: str, out: IO[bytes]) -> Answer:
+        """What is at `url`, whatever it is, written as it comes.
+
+        Raises:
+            FetchError: the server; `out` then holds a part, or nothing.
+            StoreError: it cannot be written.
+        """
+        return self._follow(url, out, None)
+
+    def _follow(self, url: str, out: IO[bytes], sniff: Sniff | None) -> Answer:
         deadline = time.monotonic() + self._limits.total_timeout_s
         place = parse_url(url)
         for hop in range(self._limits.max_redirects + 1):
             try:
                 with closing(self._connect(place, deadline)) as connection:
-                    found = self._ask(connection, place)
+                    found = self._ask(connection, place, out, sniff)
             except FetchError as error:
                 if hop and error.answer is None:
                     error.answer = Answer(place.geturl())
                 raise
-            if isinstance(found, Fetched):
+            if isinstance(found, Answer):
                 return found
             place = self._redirected(place, found)
         detail = f"more than {self._limits.max_redirects} redirects, the last to {place.geturl()[:200]}"
@@ -123,8 +142,8 @@ class Client:
         tls = trust(self._access.ca_file) if place.scheme == "https" else None
         return Connection(addresses, host, port, tls, self._limits.connect_timeout_s, deadline)
 
-    def _ask(self, connection: Connection, place: SplitResult) -> Fetched | str:
-        """The picture, or where to look for it."""
+    def _ask(self, connection: Connection, place: SplitResult, out: IO[bytes], sniff: Sniff | None) -> Answer | str:
+        """What the server said, its body written; or where to look for it."""
         url = place.geturl()
         answer = Answer(url)
         try:
@@ -135,7 +154,8 @@ class Client:
                     return _location(response.headers, answer)
                 if not 200 <= response.status < 300:
                     raise refused(answer, response.headers.get("retry-after"))
-                return Fetched(self._body(response, answer), answer)
+                self._pour(response, answer, out, sniff)
+                return answer
         except TimeoutError as error:
             raise self._late(answer) from error
         except (TooManyBytesError, LineTooLong) as error:
@@ -188,24 +208,25 @@ class Client:
             raise
         return target
 
-    def _body(self, response: HTTPResponse, answer: Answer) -> bytes:
+    def _pour(self, response: HTTPResponse, answer: Answer, out: IO[bytes], sniff: Sniff | None) -> None:
         limit = self._limits.max_body_bytes
         if response.length is not None and response.length > limit:
             raise _too_large(limit, answer, float(response.length))
-        body = bytearray()
-        sniffed = False
+        head, size = bytearray(), 0
         for piece in _decoded(response, answer, limit):
-            body += piece
-            if len(body) > limit:
+            size += len(piece)
+            if size > limit:
                 raise _too_large(limit, answer)
-            if not sniffed and len(body) >= _SNIFFED:
-                sniffed = _sniff(body, answer)
+            if len(head) < _SNIFFED:
+                head += piece[:_SNIFFED]
+                if sniff and len(head) >= _SNIFFED:
+                    sniff(head, answer)
+            _write(out, piece)
         if response.length:
             detail = f"the server announced {response.length:,} bytes more than it sent"
             raise FetchError(Reason.RESPONSE_TRUNCATED, detail, answer)
-        if not sniffed:
-            _sniff(body, answer)
-        return bytes(body)
+        if sniff and len(head) < _SNIFFED:
+            sniff(head, answer)
 
 
 def kept_headers(headers: HTTPMessage) -> dict[str, str]:
@@ -262,13 +283,19 @@ def _too_large(limit: int, answer: Answer, announced: float | None = None) -> Fe
     return FetchError(Reason.RESPONSE_TOO_LARGE, f"the server {told}: more than {limit:,}", answer)
 
 
-def _sniff(body: bytearray, answer: Answer) -> bool:
-    if picture_format(bytes(body[:_SNIFFED])) is None:
+def _write(out: IO[bytes], piece: bytes) -> None:
+    try:
+        out.write(piece)
+    except OSError as error:
+        raise StoreError(f"What is fetched cannot be written ({error.strerror}): make room, then run again.") from error
+
+
+def _sniff(head: bytearray, answer: Answer) -> None:
+    if picture_format(bytes(head[:_SNIFFED])) is None:
         kind = answer.headers.get("content-type", "no type")[:100]
-        begins = bytes(body[:16])
-        detail = f"no picture: begins with {begins!r} ({kind})" if body else f"an empty answer ({kind})"
+        begins = bytes(head[:16])
+        detail = f"no picture: begins with {begins!r} ({kind})" if head else f"an empty answer ({kind})"
         raise FetchError(Reason.RESPONSE_NO_IMAGE, detail, answer)
-    return True
 
 
 def _decoded(response: HTTPResponse, answer: Answer, limit: int) -> Iterator[bytes]:

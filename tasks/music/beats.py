@@ -65,7 +65,7 @@ def find_beats(onsets: Onsets) -> Beats | NoBeat:
         return NoBeat("no_pulse", f"No regular pulse: {pulse:.2f} of 1, a beat needs {LEAST_PULSE:g}.", pulse)
     even = likeliest(onsets, refined(strength, _nearest_peaks(strength, frames)))
     times = np.maximum((even + DELAY_FRAMES) / ONSET_RATE, 0)
-    return Beats(times[times < len(strength) / ONSET_RATE], _tempo(times), pulse)
+    return Beats(times[times < len(strength) / ONSET_RATE], tempo_of(times), pulse)
 
 
 def _best_row(strength: Floats) -> NDArray[np.int64]:
@@ -96,7 +96,7 @@ def _pulse(strength: Floats, frames: NDArray[np.int64]) -> float:
     return max(alike / size, 0.0) if size > 0 else 0.0
 
 
-def _tempo(times: NDArray[np.float64]) -> float:
-    """Median over the slopes of eight beats each, which a single late beat does not move."""
+def tempo_of(times: NDArray[np.float64]) -> float:
+    """Beats a minute of at least two beats: median over the slopes of eight each, which no single late beat moves."""
     span = min(8, len(times) - 1)
     return float(60 * span / np.median(times[span:] - times[:-span]))

@@ -6,12 +6,15 @@ constant shift in time, which chance does not give.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from tasks.music.groups import Groups
 from tasks.music.sound import SAMPLE_RATE, Samples, cut
+from tasks.schema.errors import ShapeError
 
 HOP = 400
 """60 frames a second."""
@@ -33,6 +36,8 @@ SLACK = 1
 LEAST_SCORE = 1.6
 """Common pairs at one shift times their share of the overlap's pairs: at most 0.93 in 231 pairs of other songs, from
 2.5 in 141 pairs of re-encoded, quieter excerpts and halves."""
+LEAST_COMMON = 2
+"""What `LEAST_SCORE` takes at the very least, since no share is more than 1."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,23 @@ class Fingerprint:
     hashes: NDArray[np.uint32]
     frames: NDArray[np.int32]
     length: int
+
+    def to_bytes(self) -> bytes:
+        """Little-endian: the length as int32, then all hashes, then all frames."""
+        length = self.length.to_bytes(4, "little")
+        return length + self.hashes.astype("<u4").tobytes() + self.frames.astype("<i4").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """What `to_bytes` made.
+
+        Raises:
+            ShapeError: the bytes are no fingerprint.
+        """
+        if len(data) % 8 != 4:
+            raise ShapeError(f"{len(data)} bytes are no fingerprint")
+        hashes, frames = np.split(np.frombuffer(data, "<u4", offset=4), 2)
+        return cls(hashes.astype(np.uint32), frames.view("<i4").astype(np.int32), int.from_bytes(data[:4], "little"))
 
 
 @dataclass(frozen=True)
@@ -97,15 +119,62 @@ def compare(first: Fingerprint, second: Fingerprint) -> Likeness:
     return Likeness(common, share, shift * HOP / SAMPLE_RATE, common * share >= LEAST_SCORE)
 
 
-def songs(clips: Sequence[Fingerprint]) -> list[int]:
-    """A group number for each clip: clips that share a song, directly or through others, have the same number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def songs(clips: Sequence[Fingerprint], known: Sequence[int] = ()) -> list[int]:
+    """A group number for each clip: clips that share a song, directly or through others, have the same number.
 
-    edges = [(a, b) for a in range(len(clips)) for b in range(a) if compare(clips[a], clips[b]).same_song]
-    rows, columns = np.array(edges, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(len(clips), len(clips)))
-    return [int(group) for group in connected_components(graph, directed=False)[1]]
+    Only pairs with a few landmarks in common at one shift are compared, found in an index of all landmarks; pairs that
+    are in one group by then are not compared again. Time grows with the landmarks that clips share.
+
+    Args:
+        clips: their fingerprints.
+        known: a number for each clip: clips with the same one are known to share a song; empty: nothing is known.
+    """
+    group = Groups(len(clips))
+    group.join_equal(known)
+    if clips:
+        hashes = np.concatenate([clip.hashes for clip in clips])
+        order = np.argsort(hashes, kind="stable")
+        index = _Index(
+            hashes[order],
+            np.repeat(np.arange(len(clips)), [len(clip.hashes) for clip in clips])[order],
+            np.concatenate([clip.frames for clip in clips])[order],
+        )
+        for clip in range(1, len(clips)):
+            for other in index.alike(clips[clip], clip):
+                if group.of(clip) != group.of(other) and compare(clips[clip], clips[other]).same_song:
+                    group.join(clip, other)
+    return [group.of(clip) for clip in range(len(clips))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    """Landmarks of all clips by their hashes, ascending, those of one hash in the order of clips; (n,) each."""
+
+    hashes: NDArray[np.uint32]
+    clips: NDArray[np.int64]
+    frames: NDArray[np.int32]
+
+    def alike(self, clip: Fingerprint, before: int) -> list[int]:
+        """Clips before a number that have `LEAST_COMMON` landmarks of a clip at one shift, the most alike first."""
+        left = np.searchsorted(self.hashes, clip.hashes, side="left")
+        count = np.searchsorted(self.hashes, clip.hashes, side="right") - left
+        place = np.arange(count.sum()) + np.repeat(left - (np.cumsum(count) - count), count)
+        shifts = (np.repeat(clip.frames, count) - self.frames[place]).astype(np.int64)
+        others = self.clips[place]
+        earlier = others < before
+        keys, votes = np.unique((others[earlier] << 32) + (shifts[earlier] + (1 << 31)), return_counts=True)
+        near = votes.copy()
+        for step in range(1, SLACK + 1):
+            follows = np.searchsorted(keys, keys + step)
+            there = np.flatnonzero(follows < len(keys))
+            there = there[keys[follows[there]] == keys[there] + step]
+            near[there] += votes[follows[there]]
+            near[follows[there]] += votes[there]
+        most = near >= LEAST_COMMON
+        found, row = np.unique(keys[most] >> 32, return_inverse=True)
+        best = np.zeros(len(found), np.int64)
+        np.maximum.at(best, row, near[most])
+        return [int(other) for other in found[np.argsort(-best, kind="stable")]]
 
 
 def _peaks(samples: Samples, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:

@@ -27,6 +27,11 @@ class Layout(Mapping[str, slice]):
     def width(self) -> int:
         return sum(width for _, width in self.parts)
 
+    @property
+    def columns(self) -> list[str]:
+        """A name for each column: `tempo` where a feature has one, `mfcc.0` to `mfcc.12` where it has several."""
+        return [name if width == 1 else f"{name}.{number}" for name, width in self.parts for number in range(width)]
+
     def __getitem__(self, name: str) -> slice:
         first = 0
         for each, width in self.parts:

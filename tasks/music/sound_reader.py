@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -35,7 +35,9 @@ class SoundReader:
     def __init__(self, path: Path, rate: int = SAMPLE_RATE, channels: int = 1) -> None:
         self.rate = rate
         self._path, self._channels = path, channels
-        self._begin()
+        self._first = self._next = 0
+        self._kept: list[Floats] = []
+        self._blocks = sound_blocks(path, rate, channels)
 
     def __enter__(self) -> Self:
         return self
@@ -51,8 +53,7 @@ class SoundReader:
             SoundError: the file does not open, or holds no sound.
         """
         if max(start, 0) < self._first:
-            self._blocks.close()
-            self._begin()
+            self._restart()
         while self._kept and self._first + len(self._kept[0]) <= start:
             self._first += len(self._kept.pop(0))
         while self._next < start + count and (block := next(self._blocks, None)) is not None:
@@ -72,9 +73,10 @@ class SoundReader:
         before = min(max(-start, 0), count)
         return SoundPart(out, before, min(max(start + count - self._next, 0), count - before))
 
-    def _begin(self) -> None:
-        self._blocks: Any = sound_blocks(self._path, self.rate, self._channels)
-        self._kept: list[Floats] = []
+    def _restart(self) -> None:
+        self._blocks.close()
+        self._blocks = sound_blocks(self._path, self.rate, self._channels)
+        self._kept.clear()
         self._first = self._next = 0
 
 

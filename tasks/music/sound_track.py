@@ -1,6 +1,6 @@
 """The sound of a video or of a sound file, decoded in order, at any rate, with every sample at its own time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -174,14 +174,18 @@ class Decoding:
             )
         resampler = self._resamplers[key]
         if resampler is None:
-            sound: Floats = frame.to_ndarray()
-            return sound
+            return _planes(frame)
         frame.pts = None
-        parts = [each.to_ndarray() for each in resampler.resample(frame)]
+        parts = [_planes(each) for each in resampler.resample(frame)]
         return np.concatenate(parts, axis=1) if parts else np.zeros((frame.layout.nb_channels, 0), np.float32)
 
 
-def sound_blocks(path: Path, rate: int = SAMPLE_RATE, channels: int = 1) -> Iterator[Floats]:
+def _planes(frame: "AudioFrame") -> Floats:
+    """Of a frame of planar float32: (channels, n)."""
+    return np.asarray(frame.to_ndarray(), np.float32)
+
+
+def sound_blocks(path: Path, rate: int = SAMPLE_RATE, channels: int = 1) -> Generator[Floats]:
     """The whole sound of a file from its first sample on, about a second at a time, in bounded memory.
 
     One channel is the mean of all, as librosa makes it; two are left and right, mixed down by ffmpeg where there are

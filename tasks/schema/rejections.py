@@ -100,6 +100,8 @@ class Reason(StrEnum):
     POSE_JUMPS = "pose_jumps"
     LENGTHS_DIFFER = "lengths_differ"
     FACE_MISSING = "face_missing"
+    SOUND_RATE_LOW = "sound_rate_low"
+    AUDIT_SCORE_LOW = "audit_score_low"
 
 
 class RefusedError(MannequinError):

@@ -97,8 +97,10 @@ def test_drawings_made_by_others(mannequins: list[Mannequin], draw: Draw, qualit
 
 @pytest.mark.parametrize(
     ("draw", "recall"),
-    [(blended, 0.4), (partial(limbs_first, darkening=1.0), 0.6)],
-    ids=["limbs over joints", "bright limbs"],
+    [
+        pytest.param(blended, 0.4, id="limbs over joints"),
+        pytest.param(partial(limbs_first, darkening=1.0), 0.6, id="bright limbs", marks=pytest.mark.slow),
+    ],
 )
 def test_drawings_in_which_limbs_look_like_joints(mannequins: list[Mannequin], draw: Draw, recall: float) -> None:
     """Rare kinds of drawing: joints are read where both brightness and limbs prove them, the others stay missing."""

@@ -16,6 +16,7 @@ from tasks.dance.encode import Encoding
 from tasks.dance.videos import DanceConfig, DanceRules, SoundFile, dance_row
 from tasks.music.sound_scan import SoundScan, sound_scan
 from tasks.schema.clips import CLIP_SCHEMA, DANCE_SCHEMA
+from tasks.schema.films import Film
 from tasks.schema.rejections import Rejection
 from tasks.shards.stage import Whole
 from tasks.video.digest import film_digest
@@ -35,9 +36,14 @@ class Cuts:
     facts: dict[str, Any]
 
 
+def probed(video: Path) -> Film:
+    """As `probe`, with the native decoders in this process."""
+    return film_of_scan(video, film_digest(video), Scan.model_validate(scan(b"", str(video)), strict=False))
+
+
 def dance_shard(folder: Path, video: Path, sound: Path | None = None, **rules: Any) -> Path:
     """The shard of a video as the stage makes it, with the native decoders in this process."""
-    film = film_of_scan(video, film_digest(video), Scan.model_validate(scan(b"", str(video)), strict=False))
+    film = probed(video)
     file = SoundFile(file_name=sound.name, digest=film_digest(sound), paired=True) if sound else None
     config = DanceConfig(
         name="film",

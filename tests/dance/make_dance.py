@@ -16,21 +16,23 @@ BITS = 16
 CLICK = np.hanning(17)[1:-1].astype(np.float32)
 """A click, its peak in the middle: about a third of a millisecond at 48 kHz."""
 SOUND_RATE = 48_000
+FLASH_S = 0.05
+"""So that 24 pictures a second show every flash."""
 
 Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class FlashFilm:
-    """A video, when its pictures are shown (seconds from the first one), and when it flashes and clicks."""
+    """A video, when its pictures are shown (seconds from the first one), and when it flashes with a click."""
 
     path: Path
     times_s: tuple[float, ...]
     events_s: tuple[float, ...]
 
     def shown(self, time_s: float) -> int:
-        """The number of the picture that is shown at a time."""
-        return int(np.searchsorted(np.array(self.times_s), time_s + 1e-3, side="right")) - 1
+        """The number of the picture that is shown at a time; a millisecond is forgiven."""
+        return int(np.searchsorted(np.array(self.times_s), time_s + 1e-3 + 1e-9, side="right")) - 1
 
 
 def even_times(fps: Fraction | int, seconds: float) -> list[Fraction]:
@@ -67,7 +69,7 @@ def flash_film(
     Args:
         path: the suffix chooses the container.
         times: of the pictures, ascending, the first 0.
-        every_s: about so often a picture flashes, and it clicks when that picture begins.
+        every_s: about so often it begins to flash, and clicks then where there is sound.
         sound_start_s: when the sound begins; before 0 the pictures begin late in the file.
         sound_end_s: by default a little behind the last picture.
         sound: encoder of the sound inside; None: there is none.
@@ -75,9 +77,10 @@ def flash_film(
         picture: RGB of a number and whether it flashes, by default the number in black and white blocks.
     """
     at = np.array([float(time) for time in times])
-    flashing = {int(np.searchsorted(at, moment)) for moment in np.arange(every_s / 2, at[-1] - 0.2, every_s)}
-    events = tuple(float(times[n]) for n in sorted(flashing))
+    starts = at[np.searchsorted(at, np.arange(every_s / 2, at[-1] - 0.2, every_s))]
+    flashing = {n for n, time in enumerate(at) if ((starts <= time) & (time < starts + FLASH_S)).any()}
     end_s = float(at[-1]) + 0.05 if sound_end_s is None else sound_end_s
+    events = tuple(float(each) for each in starts if sound_start_s + 0.01 < each < end_s - 0.01)
     lead = max(0.0, -sound_start_s)
     draw = picture or numbered(size)
     exact = {"movie_timescale": "144000"} if path.suffix in (".mp4", ".mov") else {}
@@ -100,7 +103,8 @@ def flash_film(
         container.mux(video.encode(None))
     if beside is not None:
         write_wav(beside, click_track(events, end_s, sound_rate), sound_rate)
-    return FlashFilm(path, tuple(float(time) for time in times), events)
+    shown = [float(round(time, 3) if path.suffix in (".mkv", ".webm") else time) for time in times]
+    return FlashFilm(path, tuple(shown), events)
 
 
 def numbered(size: tuple[int, int]) -> Callable[[int, bool], Picture]:

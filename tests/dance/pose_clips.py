@@ -1,6 +1,6 @@
 """Clips whose dancer is a spot or a block that the tests' networks see; what they say follows from the pictures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -68,3 +68,24 @@ def batch_of(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     """Rows as the stage gets them."""
     schema = pa.schema([*CUT_SCHEMA, *(CLIP_SCHEMA.field(name) for name in BESIDE)])
     return pa.RecordBatch.from_pylist(rows, schema=schema)
+
+
+def a_music_row(frames: int, *, beats_s: Sequence[float] = (), tempo_bpm: float | None = 120.0) -> dict[str, Any]:
+    """A row of music whose mel rises over time."""
+    layout = ["tempo", "onset", *(f"mel.{k}" for k in range(8)), *(f"chroma.{k}" for k in range(12))]
+    rising = np.arange(frames, dtype=np.float64)[:, None]
+    values = np.concatenate(
+        [np.full((frames, 1), 120), rising % 3, np.tile(rising, 8), np.eye(12)[:1].repeat(frames, 0)], 1
+    )
+    return {
+        "sample_id": "v/c000",
+        "parent_id": "v",
+        "source_uri": "v.mp4",
+        "licence": "CC0-1.0",
+        "frames": frames,
+        "features": values.ravel().tolist(),
+        "layout": layout,
+        "beats_s": list(beats_s),
+        "tempo_bpm": tempo_bpm,
+        "fingerprint": b"",
+    }

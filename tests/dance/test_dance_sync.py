@@ -33,14 +33,15 @@ def errors(film: FlashFilm, rows: list[dict], clips: list[dict]) -> tuple[np.nda
     due, late = [], []
     for row, clip in zip(rows, clips, strict=True):
         mp4, seconds = clip["clip"]["bytes"], row["frames"] / 24
-        assert numbers(mp4) == [film.shown(row["start_s"] + n / 24) for n in range(row["frames"])]
+        shown = [film.shown(row["start_s"] + n / 24) for n in range(row["frames"])]
+        assert numbers(mp4) == shown
         events = np.array([each - row["start_s"] for each in film.events_s])
         events = events[(events > 0.01) & (events < seconds - 0.1)]
         found = flashes_and_clicks(mp4)
         heard = found.clicks_s[(found.clicks_s > 0.005) & (found.clicks_s < seconds - 0.095)]
-        seen = found.flashes_s[(found.flashes_s > 0.005) & (found.flashes_s < seconds - 0.055)]
         assert len(heard) == len(events)
-        assert np.allclose(seen, np.ceil((events - 2e-3) * 24) / 24, atol=1e-6)
+        due_at = np.searchsorted(shown, [film.shown(each + row["start_s"]) for each in events]) / 24
+        assert np.abs(found.flashes_s[:, None] - due_at).min(axis=0).max() < 1e-6
         assert abs(clip_times(mp4).offset_s) < 1e-6
         due.append(events + row["start_s"])
         late.append(heard - events)
@@ -60,10 +61,13 @@ def check(film: FlashFilm, folder: Path, starts: list[float], frames: int, sound
 @pytest.mark.parametrize(
     ("rate", "suffix", "sound", "start_s"),
     [
-        ("23.976", ".mkv", "pcm_s16le", 0.5), ("24", ".mp4", "aac", -0.5), ("25", ".mov", "aac", 0.5),
-        ("30", ".mkv", "libmp3lame", -0.5), ("vfr", ".mp4", "aac", 0.5),
+        ("23.976", ".mkv", "pcm_s16le", 0.5),
+        ("vfr", ".mp4", "aac", -0.5),
+        pytest.param("24", ".mp4", "aac", -0.5, marks=pytest.mark.slow),
+        pytest.param("25", ".mov", "aac", 0.5, marks=pytest.mark.slow),
+        pytest.param("30", ".mkv", "libmp3lame", -0.5, marks=pytest.mark.slow),
     ],
-)  # fmt: skip
+)
 def test_clicks_stay_with_flashes(rate, suffix, sound, start_s, tmp_path):
     times = uneven_times(4) if rate == "vfr" else even_times(RATES[rate], 4)
     film = flash_film(tmp_path / f"film{suffix}", times, size=SIZE, sound=sound, sound_start_s=start_s, every_s=0.7)
@@ -72,7 +76,7 @@ def test_clicks_stay_with_flashes(rate, suffix, sound, start_s, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start_s", [-0.5, 0.0, 0.5])
-@pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".avi", "libmp3lame"), (".webm", "libopus")])
+@pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".avi", "pcm_s16le"), (".webm", "libopus")])
 @pytest.mark.parametrize("rate", [*RATES, "vfr"])
 def test_clicks_stay_with_flashes_in_all_containers(rate, suffix, sound, start_s, tmp_path):
     if suffix == ".avi" and (rate == "vfr" or start_s):
@@ -85,6 +89,7 @@ def test_clicks_stay_with_flashes_in_all_containers(rate, suffix, sound, start_s
     check(film, tmp_path, [0.25, 2.0], 72)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 def test_sound_beside_begins_with_the_first_picture(rate, tmp_path):
     song = tmp_path / "song.wav"

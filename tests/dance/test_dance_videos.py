@@ -132,6 +132,7 @@ def test_what_decoding_shows(tmp_path):
     assert found.rms_db == pytest.approx(-6.02, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_video_becomes_a_row_and_takes_the_sound_beside_where_it_has_none(tmp_path):
     path = tmp_path / "dance.mkv"
     flash_film(path, even_times(24, 2), sound=None, size=(64, 64), beside=tmp_path / "dance.wav")

@@ -10,8 +10,8 @@ import yaml
 from deployments.local import POOL
 from tasks.schema.forms import Form
 
-NEEDED = {"webbody": ["config"], "video_patches": ["config"]}
-"""Parameters that only a person can say: by which right people's pictures are processed; which films."""
+NEEDED = {name: ["config"] for name in ("webbody", "video_patches", "music_to_pose")}
+"""Parameters that only a person can say: by which right people's pictures are processed; which films and videos."""
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "deployments" / "prefect.yaml").read_text())
 

@@ -83,11 +83,13 @@ def test_priors_are_those_of_the_package(size):
     assert priors(*size) is priors(*size)
 
 
+@pytest.mark.slow
 def test_a_picture_does_not_depend_on_its_neighbours(small, pictures):
     assert_batched_equals_single(small.detect, pictures, arrays, tolerance=0)
     assert any(len(faces) for faces in small.detect(pictures))
 
 
+@pytest.mark.slow
 def test_batches_as_on_a_gpu_give_the_same(small, pictures):
     network = small._loaded()
     assert_batched_equals_single(lambda p: network.detect_batched(p, 2), pictures, arrays, tolerance=1e-3)

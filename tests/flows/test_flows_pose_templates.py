@@ -104,8 +104,8 @@ def test_the_second_run_finds_everything(first: tuple[BuildSummary, object], hom
 @pytest.mark.parametrize(
     ("changed", "reran"),
     [
-        ({"sources": (mannequins(limit=12),)}, {"select", "combine"}),
-        ({"photos": PhotoRules(min_side_px=300)}, {"inspect"}),
+        pytest.param({"sources": (mannequins(limit=12),)}, {"select", "combine"}, marks=pytest.mark.slow),
+        pytest.param({"photos": PhotoRules(min_side_px=300)}, {"inspect"}, marks=pytest.mark.slow),
         ({"keypoints": KeypointRules(min_joints=9)}, {"keypoints"}),
         ({"photos": PhotoRules(near_duplicate_distance=3)}, set()),
     ],
@@ -119,6 +119,7 @@ def test_a_changed_threshold_reruns_only_what_depends_on_it(
     assert {stage for stage, _ in after - before} == reran
 
 
+@pytest.mark.slow
 def test_a_stricter_rule_reads_on_until_enough_is_kept(home: Path) -> None:
     strict = FORM.model_copy(update={"keypoints": KeypointRules(min_joints=17), "seeding": Seeding(enabled=False)})
     summary, tasks = run(strict)
@@ -152,6 +153,7 @@ def test_a_lowered_limit_retires_nothing(home: Path) -> None:
     assert (summary.seeded.unchanged, summary.seeded.retired) == (13, 0)
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_build_at_once_give_one_output(home: Path) -> None:
     form = FORM.model_copy(update={"sources": (mannequins().model_copy(update={"seed": 5, "name": "twins"}),)})
     with ThreadPoolExecutor(2) as pool:

@@ -205,6 +205,7 @@ def test_missing_weights_are_one_clear_error_and_cost_nothing(
     assert verify_store(Store(home)).ok
 
 
+@pytest.mark.slow
 def test_shares_cover_all_parts_and_none_twice(home: Path, server: UrlServer, tmp_path: Path) -> None:
     path = write_list(tmp_path / "shared.lst", server, [f"/ok/shared-{number}" for number in range(12)])
     store = Store(home)

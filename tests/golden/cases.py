@@ -13,6 +13,9 @@ from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store
+from tests.golden.dance_judgement import judgement_cases
+from tests.golden.dance_people import dance_people_cases
+from tests.golden.dances import dance_cases
 from tests.golden.films import film_cases
 from tests.golden.webbody import webbody_cases
 
@@ -46,4 +49,7 @@ def cases(store: Store) -> dict[str, Derivation]:
         "combine": templates((read,), form, machine),
         **webbody_cases(store),
         **film_cases(store),
+        **dance_cases(),
+        **dance_people_cases(store),
+        **judgement_cases(store),
     }

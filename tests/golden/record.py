@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[1] / "data" / "golden"
 RELATIVE, ABSOLUTE = 1e-3, 2e-3
 GREY_LEVELS = 3
 DIGESTS = {"sha256", "phash"}
-"""Columns that follow every bit of a picture: present or not is compared, the value is not."""
+"""Columns that follow every bit of a picture: present or not is compared, the value is not. So are bare bytes."""
 
 
 def outcome(derivation: Derivation, store: Store) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def plain(value: Any, name: str = "") -> Any:
         return round(value, 4)
     if isinstance(value, datetime):
         return value.isoformat()
-    if name in DIGESTS:
+    if name in DIGESTS or isinstance(value, bytes):
         return type(value).__name__
     if isinstance(value, str) and name.endswith("_parts"):
         return plain(json.loads(value))

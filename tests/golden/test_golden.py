@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import tasks
+from tasks.shards.derive import Derivation
 from tasks.shards.stage import Stage
 from tasks.shards.store import Store
 from tests.golden.cases import cases
@@ -27,25 +28,34 @@ def stages() -> Iterator[type[Stage]]:
             yield stage
 
 
-def test_every_stage_has_a_golden_input_and_a_name_of_its_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("golden"))
+
+
+@pytest.fixture(scope="module")
+def inputs(store: Store) -> dict[str, Derivation]:
+    return cases(store)
+
+
+def test_every_stage_has_a_golden_input_and_a_name_of_its_own(inputs: dict[str, Derivation]) -> None:
     names = [stage.name for stage in stages()]
     assert sorted(names) == sorted(set(names))
-    assert set(names) == cases(Store(tmp_path)).keys()
+    assert set(names) == inputs.keys()
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.json")))
-def test_an_output_changes_only_with_its_version(name: str, tmp_path: Path) -> None:
+def test_an_output_changes_only_with_its_version(name: str, inputs: dict[str, Derivation], store: Store) -> None:
     recorded = json.loads((FOLDER / f"{name}.json").read_text())
-    store = Store(tmp_path)
-    made = json.loads(json.dumps(outcome(cases(store)[name], store)))
+    made = json.loads(json.dumps(outcome(inputs[name], store)))
     if made["version"] != recorded["version"]:
         pytest.fail(f"{name} is at version {made['version']}, its record at {recorded['version']}: run `make golden`.")
     change = difference(recorded, made)
     assert not change, f"{name} gives another output{change}: raise its version, then run `make golden`."
 
 
-def test_every_stage_is_recorded(tmp_path: Path) -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == cases(Store(tmp_path)).keys()
+def test_every_stage_is_recorded(inputs: dict[str, Derivation]) -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == inputs.keys()
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def without_models(tmp_path: Path) -> Zoo:
     return Zoo(tmp_path / "models")
 
 
-@pytest.mark.parametrize("picture", ["conditioning", "skeleton"])
+@pytest.mark.parametrize("picture", [pytest.param("conditioning", marks=pytest.mark.slow), "skeleton"])
 def test_a_drawing_finds_its_template_first(
     mannequins: Mannequins, seeded: str, without_models: Zoo, picture: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tasks.body.pose_model import open_fast_pose_model
 from tasks.dance.clips import ClipsConfig, PlanClips
 from tasks.dance.film_pass import film_frames
-from tasks.dance.look import first_on_grid
+from tasks.dance.grid import first_on_grid
 from tasks.models.zoo import Zoo
 from tasks.schema.clips import CLIP_FPS
 from tasks.schema.films import Film

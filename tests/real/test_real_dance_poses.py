@@ -12,9 +12,12 @@ from tasks.body.pose_model import open_fast_pose_model
 from tasks.body.read_drawing import read_openpose_drawing
 from tasks.body.track import Tracker, smoothed_boxes
 from tasks.dance.poses import FindPoses, PosesConfig, poses_of_row
+from tasks.dance.reference import PickReference, ReferenceConfig
+from tasks.images.decode import decode_rgb
 from tasks.models.zoo import Zoo
 from tasks.schema.keypoints import OPENPOSE_18
-from tests.dance.pose_clips import batch_of
+from tests.dance.face_clips import beside
+from tests.dance.pose_clips import a_row, batch_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
@@ -108,3 +111,31 @@ def test_poses_of_a_dance_agree_with_its_openpose_render(real_data: Path) -> Non
     assert found.mean() >= 0.95
     assert len(apart) >= 0.9 * len(photos)
     assert median <= 0.15
+
+
+def test_the_reference_of_a_dance_shows_its_dancers_face(real_data: Path) -> None:
+    """The small recognition model is 128 wide: no embedding, and the row says why."""
+    photos = frames_of(real_data / "dance" / "xdyna_1_driving_8fps_noaudio.mp4")[::4]
+    zoo = Zoo(Path("/nowhere"), real_data / "models")
+    height, width = photos[0].shape[:2]
+    corner, side = np.array([(width - height) / 2, 0]), max(height, width)
+    clip = encoded([squared(photo, side, corner) for photo in photos])
+    row = a_row(clip, np.tile([150.0, 20, 360, 500], (len(photos), 1)), "xdyna/c000")
+    found = FindPoses.of(PosesConfig(pose_model=MODEL), zoo)
+    whole = {"width": SIDE, "height": SIDE, "crop_centre_xy": [SIDE / 2] * 2 * len(photos)}
+    boxes = {"crop_side": [float(SIDE)] * len(photos), "dancer_xyxy": [150.0, 20, 360, 500] * len(photos)}
+    (seen,) = found.process(iter([batch_of([{**row, **whole, **boxes}])]))
+    config = ReferenceConfig(detector="retinaface-mobilenet0.25", recogniser="mobilefacenet-128")
+    posed = seen.kept.to_pylist()[0]
+    (output,) = PickReference.of(config, zoo).process(iter([beside([(posed, clip)])]))
+    (reference,) = output.kept.to_pylist()
+    left, top, right, bottom = reference["face_xyxy"]
+    nose = np.array(posed["keypoints_xy"], float).reshape(-1, 134, 2)[reference["reference_frame"], 0]
+    assert left < nose[0] < right
+    assert top < nose[1] < bottom
+    assert reference["face_score"] > 0.9
+    assert reference["frontality"] > 0.7
+    assert reference["sharpness"] > 0.3
+    assert decode_rgb(reference["reference"]["bytes"]).shape == (SIDE, SIDE, 3)
+    assert reference["embedding"] is None
+    assert "embeddings of 128 numbers, 512 are wanted" in reference["embedding_missing"]

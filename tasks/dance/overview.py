@@ -1,0 +1,187 @@
+"""Pages on a finished dataset of music and poses: one HTML file that needs no network, and Markdown for an artifact."""
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+from tasks.dance.clip_frames import ClipError
+from tasks.dance.show import poster
+from tasks.exports.card import markdown_table, plain
+from tasks.images.sheet import encode_jpeg, thumbnail
+from tasks.schema.clips import CLIP_FPS
+
+Row = Mapping[str, Any]
+
+LARGEST_MARKDOWN: Final = 950_000
+"""Bytes of the Markdown: what an artifact of a run holds well."""
+
+_PAGE_PX, _MARKDOWN_PX = 760, 560
+_PAGE_QUALITY, _MARKDOWN_QUALITY = 82, 75
+_FEWEST_BYTES: Final = 4_000
+"""Of the Markdown, that stay free for its closing line."""
+
+_STYLE: Final = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1240px;padding:0 1rem;color:#222;background:#fafafa}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse}
+td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}th{font-weight:600;color:#555}
+td.n{text-align:right;font-variant-numeric:tabular-nums}article{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1.4rem 0;
+padding:1rem;background:#fff;border:1px solid #e2e2e2;border-radius:6px}article img{width:min(100%,760px);height:auto}
+article h3{margin:0 0 .4rem;font-size:1rem;overflow-wrap:anywhere}article div{flex:1 1 20rem;min-width:0}
+ul{padding-left:1.1rem;margin:.4rem 0}.missing{width:min(100%,760px);padding:3rem 1rem;background:#e2e2e2}
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class SampleView:
+    """The rows of a sample, each of the schema of that name in `tasks.schema.clips`."""
+
+    cut: Row
+    music: Row
+    poses: Row
+    reference: Row
+    audit: Row
+    sample: Row
+
+
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """What a page says of a dataset beside its samples.
+
+    Args:
+        title: of the page.
+        counts: what there is, in the order to show: how many videos, clips, samples of a split.
+        rejects: rows of `REJECT_SCHEMA`, of all stages.
+    """
+
+    title: str
+    counts: Mapping[str, int]
+    rejects: Iterable[Row] = ()
+
+    def reasons(self) -> list[tuple[str, str, int, str]]:
+        """Stage, reason, how many, and the sentence of the first: the most frequent first."""
+        counted: Counter[tuple[str, str]] = Counter()
+        first: dict[tuple[str, str], str] = {}
+        for row in self.rejects:
+            kind = row["stage"], row["reason"]
+            counted[kind] += 1
+            first.setdefault(kind, row["detail"])
+        ordered = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
+        return [(stage, reason, count, first[stage, reason]) for (stage, reason), count in ordered]
+
+
+def overview_page(overview: Overview, samples: Iterable[SampleView]) -> str:
+    """The page as HTML: counts, reject reasons, and of each sample its poster and its facts.
+
+    It loads nothing: pictures lie in it, and it forbids itself the network. Samples are drawn one after the other, and
+    none is held.
+
+    Args:
+        samples: those to show; a few hundred make a page of some ten megabytes.
+    """
+    return "".join(_page(overview, samples))
+
+
+def overview_markdown(overview: Overview, samples: Iterable[SampleView], largest: int = LARGEST_MARKDOWN) -> str:
+    """The same, smaller: as many samples as fit into `largest` bytes, each a poster under a line of facts."""
+    parts = [f"# {plain(overview.title)}", markdown_table(("what", "count"), overview.counts.items())]
+    reasons = overview.reasons()
+    if reasons:
+        parts.append(markdown_table(("stage", "reason", "rejected", "for example"), reasons))
+    used = sum(len(part.encode()) + 2 for part in parts)
+    for shown, sample in enumerate(samples):
+        facts = "; ".join(f"{name} {said}" for name, said in facts_of(sample))
+        lines = [f"**{plain(str(sample.sample['sample_id']))}**: {plain(facts)}", *_findings_markdown(sample)]
+        encoded = _poster(sample, _MARKDOWN_PX, _MARKDOWN_QUALITY)
+        lines.append("The clip does not decode." if encoded is None else f"![poster]({encoded})")
+        part = "\n\n".join(lines)
+        used += len(part.encode()) + 2
+        if used > largest - _FEWEST_BYTES:
+            parts.append(f"{shown} samples are shown here; the page of the dataset shows more.")
+            break
+        parts.append(part)
+    return "\n\n".join(parts) + "\n"
+
+
+def facts_of(view: SampleView) -> list[tuple[str, str]]:
+    """What a person wants to know of a sample, name and value."""
+    music, poses, reference, audit, sample = view.music, view.poses, view.reference, view.audit, view.sample
+    tempo = "no pulse" if music["tempo_bpm"] is None else f"{music['tempo_bpm']:.1f} BPM"
+    if reference["face_score"] is None:
+        face = "none"
+    else:
+        face = f"sharpness {reference['sharpness']:.2f}, frontality {reference['frontality']:.2f}"
+    missing = reference["embedding_missing"]
+    produced = sum(poses["produced"])
+    return [
+        ("split", str(sample["split"])),
+        ("score", f"{audit['score']:.2f}"),
+        ("length", f"{view.cut['frames'] / CLIP_FPS:.1f} s, {view.cut['frames']} frames"),
+        ("tempo", f"{tempo}, {len(music['beats_s'])} beats"),
+        ("joints", f"{audit['confident_share']:.0%} confident of {produced} that {poses['pose_model']} gives"),
+        ("jumps", str(audit["jumps"])),
+        ("sound", f"{1000 * audit['sound_offset_s']:+.0f} ms"),
+        ("face", face),
+        ("embedding", f"none: {missing}" if missing else str(reference["embedding_model"])),
+        ("group", str(sample["group"])),
+        ("song", str(sample["song_group"])),
+        ("person", str(sample["person_group"])),
+        ("source", str(sample["source_uri"])),
+        ("licence", str(sample["licence"])),
+    ]
+
+
+def _page(overview: Overview, samples: Iterable[SampleView]) -> Iterator[str]:
+    title = escape(overview.title)
+    yield (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src '
+        f'\'unsafe-inline\'"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
+    )
+    yield "<h2>Counts</h2>\n" + _table(("", ""), [(name, count) for name, count in overview.counts.items()])
+    yield "<h2>Rejected</h2>\n"
+    reasons = overview.reasons()
+    yield _table(("stage", "reason", "rejected", "for example"), reasons) if reasons else "<p>Nothing.</p>\n"
+    yield "<h2>Samples</h2>\n"
+    for sample in samples:
+        yield _article(sample)
+    yield "</body></html>\n"
+
+
+def _article(view: SampleView) -> str:
+    encoded = _poster(view, _PAGE_PX, _PAGE_QUALITY)
+    name = escape(str(view.sample["sample_id"]))
+    missing = '<p class="missing">The clip does not decode.</p>'
+    shown = missing if encoded is None else f'<img src="{encoded}" alt="{name}, its skeleton and its music">'
+    findings = "".join(f"<li>{escape(finding)}</li>" for finding in view.audit["findings"])
+    facts = "".join(f"<tr><th>{escape(fact)}</th><td>{escape(said)}</td></tr>" for fact, said in facts_of(view))
+    found = f"<ul>{findings}</ul>" if findings else ""
+    return f"<article>{shown}<div><h3>{name}</h3><table>{facts}</table>{found}</div></article>\n"
+
+
+def _findings_markdown(view: SampleView) -> list[str]:
+    return ["\n".join(f"- {plain(finding)}" for finding in view.audit["findings"])] if view.audit["findings"] else []
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    first = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>\n" for row in rows)
+    return f"<table><tr>{first}</tr>\n{lines}</table>\n"
+
+
+def _cell(value: object) -> str:
+    return f'<td class="n">{value:,}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+
+
+def _poster(view: SampleView, width_px: int, quality: int) -> str | None:
+    """The poster as a data URI; None: the clip does not decode."""
+    frame = view.reference["reference_frame"]
+    try:
+        picture = poster(view.cut["clip"]["bytes"] or b"", view.poses, view.music, frame=frame)
+    except ClipError:
+        return None
+    encoded = encode_jpeg(thumbnail(picture, width_px), quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

@@ -5,7 +5,6 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -74,7 +74,9 @@ class Joined:
         return Derivation(SplitClips(self._build.config.split), audits, whole=(*looked_at, *before))
 
     def made(self, step: str) -> list[ShardRecord]:
-        """The records of a step that are there."""
+        """The records of a step that are there; none of one beyond the run's last, whose models need not be here."""
+        if step not in self._build.config.reached:
+            return []
         derivations = [self.samples] if step == "split" else [each.of(step) for each in self.every]
         found = [committed(each, self._machine.store) for each in derivations]
         return [record for record in found if record is not None]
@@ -91,9 +93,9 @@ def open_build(read: tuple[VideoRead, ...], config: MusicToPoseForm, machine: Ma
         latest = read_manifest(machine.store, FLOW)
     except StoreError:
         return alone
-    before = latest.outputs["samples"]
+    before = latest.outputs["split"]
     audits = {record.ref for record in Joined(alone, machine).made("audit")}
-    if audits == set(latest.outputs["audits"]):
+    if audits == set(latest.outputs["audit"]):
         before = tuple(InputRef.model_validate(ref) for ref in cast("list[object]", latest.params["before"]))
     there = tuple(ref for ref in before if machine.store.find(ref.stage, ref.key) is not None)
     return alone.model_copy(update={"before": there})
@@ -102,12 +104,13 @@ def open_build(read: tuple[VideoRead, ...], config: MusicToPoseForm, machine: Ma
 def m2p_manifest(build: Build, machine: Machine) -> Manifest:
     """The manifest of what was made so far; a build without its samples goes by another name."""
     joined = Joined(build, machine)
-    samples = joined.made("split") if "split" in build.config.steps else []
-    last = next(records for step in reversed(PER_VIDEO) if (records := joined.made(step)) or step == PER_VIDEO[0])
-    outputs = {"samples": samples, "audits": last} if samples else {"videos": last}
+    # every step is named: empty shards of several videos are one shard, which leads back to the first of them alone
+    outputs: dict[str, list[ShardRecord]] = {
+        step: records for step in (*PER_VIDEO, "split") if (records := joined.made(step))
+    }
     params = build.config.build_params() | {"before": [ref.model_dump(mode="json") for ref in build.before]}
     licences = {card.name: card.licence for card in CARDS}
-    return build_manifest(machine.store, FLOW if samples else UNFINISHED, params, outputs, licences)
+    return build_manifest(machine.store, FLOW if "split" in outputs else UNFINISHED, params, outputs, licences)
 
 
 def video_shards(build: Build, machine: Machine) -> tuple[list[VideoShards], Path]:
@@ -140,7 +143,7 @@ def output_folder(config: MusicToPoseForm, machine: Machine) -> Path:
 def summary_of(build: Build, manifest: Manifest, machine: Machine) -> Summary:
     """The numbers of a build."""
     joined = Joined(build, machine)
-    made = {step: joined.made(step) for step in build.config.steps if step in PER_VIDEO}
+    made = {step: records for step in PER_VIDEO if (records := joined.made(step))}
     clip_seconds = [cast("float", record.facts["clip_seconds"]) for record in made.get("clips", ())]
     return Summary(
         manifest=build.manifest,

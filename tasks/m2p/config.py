@@ -99,10 +99,14 @@ class MusicToPoseForm(Form):
         return self
 
     @property
+    def reached(self) -> tuple[Step, ...]:
+        """The steps up to the last one, in order, whether this run takes them or needs them made before."""
+        return STEPS[: STEPS.index(self.until) + 1]
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that this run takes, in order."""
-        upto = STEPS[: STEPS.index(self.until) + 1]
-        return tuple(step for step in upto if not self.only_stages or step in self.only_stages)
+        return tuple(step for step in self.reached if not self.only_stages or step in self.only_stages)
 
     @property
     def last_per_video(self) -> Step:

@@ -38,7 +38,7 @@ def video_table(build: Build, machine: Machine) -> list[dict[str, object]]:
     joined = Joined(build, machine)
     table: list[dict[str, object]] = []
     for read, steps in zip(build.read, joined.every, strict=True):
-        found = [committed(steps.of(step), machine.store) for step in PER_VIDEO if step in build.config.steps]
+        found = [committed(steps.of(step), machine.store) for step in PER_VIDEO if step in build.config.reached]
         records = {record.stage: record for record in found if record is not None}
         rows = {name: record.data.rows for name, record in records.items()}
         lost = [_why(record, machine) for record in records.values() if record.rejects]

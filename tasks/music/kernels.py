@@ -1,5 +1,8 @@
 """The compiled inner loop of beat tracking; imported where it is needed."""
 
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False
+# numba infers the types from the arrays it is called with
+
 from typing import Any
 
 import numpy as np
@@ -17,12 +20,24 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def best_beats(gain, lengths, prior, cost, reach):  # type: ignore[no-untyped-def]
-    """The row of beats with the highest sum of `gain` and `prior` less the cost of tempo changes; it may begin and end
-    anywhere, so that silence before and after the music has no beats.
+def _said(says, offsets, frame):
+    total = np.float32(0)
+    for phase in range(offsets.size):
+        at = frame + offsets[phase]
+        if at < says.shape[0]:
+            total += says[at, phase]
+    return total
+
+
+@_compiled
+def best_beats(gain, says, offsets, lengths, prior, cost, reach):
+    """The row of beats with the highest sum of `gain`, `says` and `prior` less the cost of tempo changes; it may begin
+    and end anywhere, so that silence before and after the music has no beats.
 
     Args:
         gain: (frames,) float64: what a beat at each frame is worth.
+        says: (frames, phases) float32: what each frame says for a beat of which it is that phase.
+        offsets: (phases, tempi) int64: frames from a beat to its phases.
         lengths: (tempi,) int64 ascending: frames from a beat to the next.
         prior: (tempi,) float64, added at each beat.
         cost: (tempi, tempi) float64: of going from one tempo to the next.
@@ -48,7 +63,7 @@ def best_beats(gain, lengths, prior, cost, reach):  # type: ignore[no-untyped-de
                 other = arriving[j] - cost[j, k]
                 if other > value:
                     value, origin = other, j
-            value += gain[t] + prior[k]
+            value += gain[t] + prior[k] + _said(says, offsets[:, k], t)
             best[t % ring, k] = value
             back[t, k] = origin
             if value > score:

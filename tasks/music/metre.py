@@ -39,17 +39,31 @@ def relative(rise: Floats) -> Floats:
     return strength
 
 
-def likeliest(onsets: Onsets, beats: Times) -> Times:
+def bands_of(onsets: Onsets) -> Floats:
+    """Strength in low, middle and high sounds, (frames, 3): the strongest of five frames, as hands are not exact."""
+    from scipy.ndimage import maximum_filter1d
+
+    bands = (onsets.low, onsets.middle, onsets.high)
+    return np.stack([maximum_filter1d(relative(band), 5) for band in bands], axis=1)
+
+
+def phase_evidence(strength: Floats) -> Floats:
+    """What each frame says for a beat of which it is one of `PHASES`, (frames, phases).
+
+    Args:
+        strength: of `bands_of`.
+    """
+    said: Floats = strength @ AT_PHASE.T.astype(np.float32)
+    return said
+
+
+def likeliest(strength: Floats, beats: Times) -> Times:
     """The likeliest beat among the rows of moments that these make, in onset frames.
 
     Args:
-        onsets: Of the track.
+        strength: of `bands_of`.
         beats: Frames (n,) that are evenly spaced but may be every second beat, or lie between the beats.
     """
-    from scipy.ndimage import maximum_filter1d
-
-    bands = [maximum_filter1d(relative(band), 5) for band in (onsets.low, onsets.middle, onsets.high)]
-    strength = np.stack(bands, axis=1)
     rows = [row for row in _rows(beats) if len(row) > 3 and _is_tempo(row)]
     return max(rows, key=lambda row: _evidence(strength, row)) if rows else beats
 

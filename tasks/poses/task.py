@@ -78,14 +78,21 @@ def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, pla
     here = machine(places)
     outcome = realise_whole(templates(read, config, here), here.store)
     chains = [part_chain(each, part, config, here) for each in read for part in each.parts]
+    # every step is named: empty shards of several parts are one shard, which leads back to the first of them alone
+    steps = {
+        "photos": [chain.photos for chain in chains],
+        "inspected": [chain.inspected for chain in chains],
+        "keypoints": [chain.keypoints for chain in chains],
+        "described": [chain.described for chain in chains],
+        "previews": [chain.preview for chain in chains],
+    }
     manifest = build_manifest(
         here.store,
         FLOW,
         config.build_params(),
         {
             "templates": [outcome.record],
-            "photos": [realise(chain.photos, here.store).record for chain in chains],
-            "previews": [realise(chain.preview, here.store).record for chain in chains],
+            **{name: [realise(step, here.store).record for step in steps[name]] for name in steps},
         },
         {card.name: card.licence for card in CARDS},
     )

@@ -35,7 +35,9 @@ def read_all(
     return tally
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "scale", [pytest.param(0.5, marks=pytest.mark.slow), 1.0, pytest.param(2.0, marks=pytest.mark.slow)]
+)
 def test_clean_drawings_are_read_exactly(mannequins: list[Mannequin], scale: float) -> None:
     tally = read_all(mannequins, scale=scale)
     assert (tally.missed, tally.invented, tally.person_share) == ([], [], 1.0)
@@ -43,6 +45,7 @@ def test_clean_drawings_are_read_exactly(mannequins: list[Mannequin], scale: flo
     assert np.quantile(tally.errors, 0.95) < 1
 
 
+@pytest.mark.slow
 def test_compressed_and_resized_drawings_meet_the_targets(mannequins: list[Mannequin]) -> None:
     """Targets: median 1.5 px, 95th percentile 3 px, recall 0.98, right person 0.98, nothing invented."""
     rng = np.random.default_rng(SEED)
@@ -81,7 +84,7 @@ def test_nothing_is_invented_at_any_compression(mannequins: list[Mannequin], sca
         pytest.param(partial(limbs_first, stick=8, radius=8), id="thick"),
     ],
 )
-@pytest.mark.parametrize("quality", [None, 80])
+@pytest.mark.parametrize("quality", [pytest.param(None, marks=pytest.mark.slow), 80])
 def test_drawings_made_by_others(mannequins: list[Mannequin], draw: Draw, quality: int | None) -> None:
     """Others cut coordinates off to whole pixels, 0.7 pixels on average, so more than that cannot be asked for.
 

@@ -156,6 +156,7 @@ def test_every_frame_shows_the_last_picture_that_began(times, tmp_path):
     assert cuts.facts["seconds"] == pytest.approx(94 / 24)
 
 
+@pytest.mark.slow
 def test_far_clips_are_reached_by_seeking_and_show_the_same(tmp_path):
     made = flash_film(tmp_path / "film.mov", even_times(6, 36), size=SIZE, sound="pcm_s16le", sound_rate=8000)
     rows = [clip_row(0, 0.5, 24, SIZE), clip_row(1, 30.25, 48, SIZE), clip_row(2, 30.25, 48, SIZE, dancer=1)]
@@ -186,6 +187,7 @@ def test_the_track_moves_the_square(tmp_path):
         assert bright.sum() == pytest.approx((8 * 64 / (32 + n / 2)) ** 2, rel=0.25)
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_whatever_the_threads(tmp_path):
     made = flash_film(tmp_path / "film.mp4", even_times(25, 3), size=SIZE, channels=2)
     rows = [clip_row(0, 0.5, 24, SIZE), clip_row(1, 1.0, 24, SIZE)]

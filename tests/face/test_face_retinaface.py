@@ -95,6 +95,7 @@ def test_batches_as_on_a_gpu_give_the_same(small, pictures):
     assert_batched_equals_single(lambda p: network.detect_batched(p, 2), pictures, arrays, tolerance=1e-3)
 
 
+@pytest.mark.slow
 def test_exported_heads_are_those_of_torch(small, pictures):
     fast = RetinaFace(small.card, small.zoo, "cpu")
     assert fast.execution()["runtime"] != small.execution()["runtime"]

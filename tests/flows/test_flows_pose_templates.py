@@ -146,6 +146,7 @@ def test_a_source_that_gives_nothing_loses_no_reject_and_stops_nobody(home: Path
     assert sum(batch.num_rows for batch in rejects(Store(home), manifest)) == 6
 
 
+@pytest.mark.slow
 def test_a_lowered_limit_retires_nothing(home: Path) -> None:
     fewer = FORM.model_copy(update={"sources": (mannequins(limit=13),), "exports": Exports()})
     summary, _ = run(fewer)

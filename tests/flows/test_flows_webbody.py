@@ -152,6 +152,7 @@ def test_a_second_run_finds_everything_and_asks_for_nothing(
     assert summary == first[0]
 
 
+@pytest.mark.slow
 def test_what_is_due_again_is_fetched_alone(first: object, server: UrlServer, listed: Path, home: Path) -> None:
     server.files["late"] = jpeg(9)
     before = {record.key for record in Store(home).records()}

@@ -108,6 +108,7 @@ def test_one_part_costs_little_more_than_its_rows(hub: HubServer, access: HubAcc
     assert len(hub.requests) < 12
 
 
+@pytest.mark.slow
 def test_a_large_row_group_is_not_read_whole(hub: HubServer, access: HubAccess) -> None:
     """The first slice of a row group of 48 MB; blocks of 8 MiB are the grain."""
     photos = [blob(seed, 1_000_000) for seed in range(48)]
@@ -327,6 +328,7 @@ def test_stream_reads_anywhere(hub: HubServer, access: HubAccess) -> None:
         assert stream.fetched < 5000
 
 
+@pytest.mark.slow
 def test_an_interpreter_that_read_a_few_rows_exits(two_files: HubServer) -> None:
     script = f"""
 from tasks.ingest.hub import HubAccess

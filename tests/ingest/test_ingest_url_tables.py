@@ -131,6 +131,7 @@ def test_a_table_that_grows_keeps_its_parts(tmp_path: Path, store: Store) -> Non
     ),
     cuts=st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5)),
 )
+@pytest.mark.slow
 def test_digests_do_not_depend_on_blocks(
     tmp_path: Path, store: Store, rows: list[tuple[str | None, str | None, str | None]], cuts: tuple[int, int, int]
 ) -> None:

@@ -55,7 +55,6 @@ def test_a_changing_tempo_is_followed(change: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(reason="0.935 so far: some syncopated grooves are read at a shifted phase", strict=True)
 def test_a_hundred_drum_tracks() -> None:
     tracks = drum_tracks(100)
     mean, octaves = report((track.beats_s, features(track.samples).beats_s) for track in tracks)

@@ -311,6 +311,7 @@ def killed_at_write_points(top: Path, count: int, when: str, step: int) -> None:
         assert contents(root) == expected, at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_some_write_points(tmp_path: Path, when: str) -> None:
     killed_at_write_points(tmp_path, 1, when, 5)

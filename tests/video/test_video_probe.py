@@ -310,6 +310,7 @@ def hang(_: bytes, path: str) -> dict:
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("badly", "reason"), [(crash, Reason.DECODER_CRASHED), (hang, Reason.DECODER_TIMED_OUT)])
 def test_decoders_that_crash_or_hang_harm_nobody(films, monkeypatch, badly, reason):
     monkeypatch.setattr(module, "scan", badly)

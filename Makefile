@@ -50,10 +50,10 @@ status: $(STAMP) ## What runs
 	@$(BIN)/python -m deployments.local status
 
 test: $(STAMP) ## The tests that need nothing, in a few minutes
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not ($(NOT_HERE))"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not ($(NOT_HERE))"
 
 test-all: $(STAMP) ## What `test` leaves out: slow, engine, GPU, and real data where MANNEQUIN_REAL_DATA is set
-	@$(BIN)/python -m pytest -q -m "(slow or gpu or engine or real) and not network"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(slow or gpu or engine or real) and not network"
 
 check: $(STAMP) ## Lint, format, types, architecture
 	@$(BIN)/ruff check .

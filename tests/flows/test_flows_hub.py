@@ -81,6 +81,7 @@ RULES = KeypointRules(pose_model="")
 DRAWN = FASHION.model_copy(update={"columns": FASHION.columns.model_copy(update={"conditioning": "drawing"})})
 
 
+@pytest.mark.slow
 def test_the_seeds_folders_come_out_as_promised(hub: HubServer, home: Path) -> None:
     sources = (DRAWN.model_copy(update={"limit": 12}), LIFESTYLE.model_copy(update={"limit": 12}))
     form = PoseTemplatesForm(sources=sources, keypoints=RULES, exports=Exports(folders=True), shard_rows=10)

@@ -165,6 +165,7 @@ def test_two_runs_of_one_build_at_once_give_one_output(home: Path) -> None:
     assert verify_store(store).ok
 
 
+@pytest.mark.slow
 def test_postgres_down_keeps_the_build_and_seeding_resumes_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "fill_postgres", module.fill_postgres.with_options(retries=0))
     Database(url="postgresql://nobody:geheim@127.0.0.1:9/none").save("down", overwrite=True)

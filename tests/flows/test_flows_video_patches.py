@@ -114,6 +114,7 @@ def test_films_that_cannot_be_used_are_told_and_the_others_made(first: Summary, 
     }
 
 
+@pytest.mark.slow
 def test_what_is_no_part_of_the_build_goes_and_what_is_not_ours_stays(home: Path, tmp_path: Path) -> None:
     run(form(tmp_path))
     before = files(tmp_path)

@@ -172,6 +172,7 @@ def test_what_is_due_again_is_fetched_alone(first: object, server: UrlServer, li
     assert again == summary
 
 
+@pytest.mark.slow
 def test_an_own_network_is_refused_unless_it_was_named(
     home: Path, server: UrlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,17 +5,16 @@ float32, no normalisation. Outputs in pixels of that input, suppression done: `d
 `keypoints` (B, N, 17, 3), x y visibility. Rows that fill up have score 0.
 """
 
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.body.letterbox import letterboxed
+from tasks.body.onnx_file import may_be, network_in
 from tasks.body.pose_model import PersonDetections, demand_pictures
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, provider
@@ -27,7 +26,6 @@ from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ModelError
 from tasks.schema.keypoints import COCO_17, Keypoints
 
-MEMBER: Final = "end2end.onnx"
 _SIDE: Final = 640
 
 
@@ -69,32 +67,14 @@ class RtmoPose(CardModel):
 
 def _load(card: ModelCard, zoo: Zoo, where: Provider) -> "_Network":
     path = verified_file(card, zoo).path
-    session = onnx_session(_network_in(path), where)
+    session = onnx_session(network_in(path), where)
     inputs, outputs = ([each.shape for each in ends] for ends in (session.get_inputs(), session.get_outputs()))
-    fits = len(inputs) == 1 and len(outputs) == 2 and _like(inputs[0], (None, 3, _SIDE, _SIDE))
-    if not fits or not _like(outputs[0], (None, None, 5)) or not _like(outputs[1], (None, None, len(COCO_17), 3)):
+    fits = len(inputs) == 1 and len(outputs) == 2 and may_be(inputs[0], (None, 3, _SIDE, _SIDE))
+    if not fits or not may_be(outputs[0], (None, None, 5)) or not may_be(outputs[1], (None, None, len(COCO_17), 3)):
         raise ModelError(
             f"{path} is no RTMO of the 17 COCO joints as mmdeploy exports it: it takes {inputs}, gives {outputs}."
         )
     return _Network(session, where, card.thresholds["person"])
-
-
-def _network_in(path: Path) -> bytes:
-    """The ONNX file itself, or the one in a zip."""
-    if not zipfile.is_zipfile(path):
-        return path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        members = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
-        if len(members) != 1:
-            raise ModelError(f"{path} holds {len(members)} files called {MEMBER}, one is wanted.")
-        return archive.read(members[0])
-
-
-def _like(shape: Sequence[Any], wanted: Sequence[int | None]) -> bool:
-    """Whether a declared shape may be the wanted one; names and gaps may be anything."""
-    return len(shape) == len(wanted) and all(
-        want is None or not isinstance(side, int) or side == want for side, want in zip(shape, wanted, strict=True)
-    )
 
 
 class _Network:

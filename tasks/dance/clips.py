@@ -23,12 +23,11 @@ from tasks.models.device import Device, cpu_threads
 from tasks.models.runtimes import Runtime
 from tasks.models.zoo import Zoo
 from tasks.schema.clips import CLIP_FPS, CLIP_SCHEMA
-from tasks.schema.errors import SourceError
 from tasks.schema.films import Film
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.stage import Stage, StageOutput
-from tasks.video.films import film_of_row
+from tasks.video.films import demand_film, film_of_row
 from tasks.video.shots import ShotRules
 
 Row = dict[str, Any]
@@ -119,22 +118,8 @@ class PlanClips(Stage):
         if len(rows) > 1:
             raise ValueError(f"a shard of the stage before holds one video, not {len(rows)}")
         film = film_of_row(rows[0], self.path)
-        demand_video(film)
+        demand_film(film)
         yield from _Video(film, rows[0], self.config, self.model).outputs()
-
-
-def demand_video(film: Film) -> None:
-    """Look whether a video is still there; a disk that is gone says nothing about its dancers.
-
-    Raises:
-        SourceError: it is not, or has another size than it had.
-    """
-    try:
-        size = Path(film.path).stat().st_size
-    except OSError as error:
-        raise SourceError(f"{film.path} cannot be read ({error.strerror}): is its disk mounted? Run again.") from error
-    if size != film.size_bytes:
-        raise SourceError(f"{film.path} has changed since it was looked at. Run again when it is complete.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,18 +17,17 @@ from tasks.dance.clip_making import ClipMaking, Unmade
 from tasks.dance.crop import SquareCrop
 from tasks.dance.encode import ClipEncoder, Encoding
 from tasks.dance.film_pass import FilmFrame, film_frames
+from tasks.dance.given_files import demand_same, sound_file
 from tasks.dance.grid import last_shown
 from tasks.dance.videos import PADDED_S
 from tasks.music.sound_reader import SoundPart, SoundReader
 from tasks.music.sound_scan import decibel
 from tasks.music.sound_track import SoundError
 from tasks.schema.clips import CLIP_FPS, CUT_SCHEMA
-from tasks.schema.errors import SourceError
 from tasks.schema.films import Film
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.stage import StageOfWhole, StageOutput, Whole
-from tasks.video.digest import film_digest
 from tasks.video.films import film_of_row
 
 SEEK_S: Final = 10.0
@@ -98,27 +97,12 @@ class CutClips(StageOfWhole):
             yield StageOutput(CUT_SCHEMA.empty_table(), (), {"decoded": 0, "seconds": 0.0, "bytes": 0})
             return
         (dance,) = whole[0].table().to_pylist()
-        sound = self.video_path if dance["sound_from"] == "video" else self.sound_path
-        if sound is None:
-            raise SourceError(
-                f"The sound of {dance['source_uri']} is in {dance['sound_uri']}: say where that file lies."
-            )
-        _demand_same(self.video_path, dance["digest"])
+        sound = sound_file(dance, self.video_path, self.sound_path)
         if sound != self.video_path:
-            _demand_same(sound, dance["sound_digest"])
+            demand_same(self.video_path, dance["digest"])
         film = film_of_row(dance, self.video_path)
         with _Cutting(film, self.config, self.threads, sound, dance["sound_start_s"]) as cutting:
             yield from cutting.outputs(rows)
-
-
-def _demand_same(path: Path, digest: str) -> None:
-    """A disk that is gone says nothing about the clips."""
-    try:
-        found = film_digest(path)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}): is its disk mounted? Run again.") from error
-    if found != digest:
-        raise SourceError(f"{path} has changed since it was looked at. Run again when it is complete.")
 
 
 @dataclass(frozen=True, eq=False)

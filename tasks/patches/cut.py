@@ -22,14 +22,13 @@ from tasks.patches.png import PngRules, deflate_build
 from tasks.patches.stacks import GT_FRAME, RGB, stacks
 from tasks.patches.tree import Layout, PatchTree
 from tasks.patches.tries import Tries
-from tasks.schema.errors import SourceError
 from tasks.schema.films import PATCH_SCHEMA, Film
 from tasks.schema.records import Frozen, ShardRecord
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.files import LocalFiles, disk_errors_explained
 from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 from tasks.video.convert import Converter
-from tasks.video.films import film_of_row
+from tasks.video.films import demand_film, film_of_row
 from tasks.video.frames import Frames, WindowError, WindowReader
 from tasks.video.stability import StabilityRules, Stable, Unstable, judge_window
 
@@ -143,20 +142,6 @@ class Patches(StageOfWhole):
         demand_film(film)
         with disk_errors_explained(self.tree):
             yield _Piece(film, self.config, self.open_tree(), rows).output()
-
-
-def demand_film(film: Film) -> None:
-    """Look whether a film is still there; a disk that is gone says nothing about its windows.
-
-    Raises:
-        SourceError: it is not, or has another size than it had.
-    """
-    try:
-        size = Path(film.path).stat().st_size
-    except OSError as error:
-        raise SourceError(f"{film.path} cannot be read ({error.strerror}): is its disk mounted? Run again.") from error
-    if size != film.size_bytes:
-        raise SourceError(f"{film.path} has changed since it was looked at. Run again when it is complete.")
 
 
 class _Piece:

@@ -16,7 +16,7 @@ from tasks.shards.stage import Stage, StageOutput
 from tasks.video.digest import film_digest
 from tasks.video.probe import ProbeError, probe
 
-__all__ = ["FilmConfig", "ProbeFilm", "film_digest", "film_of_row", "film_row"]
+__all__ = ["FilmConfig", "ProbeFilm", "demand_film", "film_digest", "film_of_row", "film_row"]
 
 
 class FilmConfig(Frozen):
@@ -126,3 +126,17 @@ def film_of_row(row: Mapping[str, Any], path: Path) -> Film:
 
 def _version(parts: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in parts)
+
+
+def demand_film(film: Film) -> None:
+    """Look whether a film is still there; a disk that is gone says nothing about what the film shows.
+
+    Raises:
+        SourceError: it is not, or has another size than it had.
+    """
+    try:
+        size = Path(film.path).stat().st_size
+    except OSError as error:
+        raise SourceError(f"{film.path} cannot be read ({error.strerror}): is its disk mounted? Run again.") from error
+    if size != film.size_bytes:
+        raise SourceError(f"{film.path} has changed since it was looked at. Run again when it is complete.")

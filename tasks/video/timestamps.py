@@ -121,15 +121,19 @@ def _stretches(container: "InputContainer", stream: "VideoStream", time_base: Fr
 def _announced(
     container: "InputContainer", stream: "VideoStream", time_base: Fraction
 ) -> tuple[Fraction, Fraction] | None:
-    """The length that headers state and how much may be missing from it, in seconds."""
+    """The length that headers state and how much may be missing from it, in seconds.
+
+    Matroska states when it ends, counted from 0 and not from its first frame.
+    """
     if stream.duration:
         return stream.duration * time_base, END_TOLERANCE_S
+    late = max(0, stream.start_time or 0) * time_base if "matroska" in container.format.name else Fraction(0)
     own = _clock(stream.metadata.get("DURATION", ""))
     if own:
-        return own, END_TOLERANCE_S
+        return own - late, END_TOLERANCE_S
     if not container.duration:
         return None
-    length = Fraction(container.duration, 1_000_000)
+    length = Fraction(container.duration, 1_000_000) - late
     return length, max(END_TOLERANCE_S, length * END_TOLERANCE_SHARE)
 
 

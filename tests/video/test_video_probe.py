@@ -266,6 +266,14 @@ def test_a_film_that_was_copied_in_part(tmp_path):
         assert "of 10.0 s" in error.detail
 
 
+def test_a_film_whose_clock_begins_late_is_whole(films, tmp_path):
+    late = tmp_path / "late.mkv"
+    ffmpeg("-i", films / "plain.mp4", "-c", "copy", "-output_ts_offset", "9.5", late)
+    film = probe_here(late)
+    assert film.duration_s == pytest.approx(40 * 1001 / 24000, abs=2e-3)
+    assert film.start_pts == 9500
+
+
 def test_a_film_whose_index_is_missing(films, tmp_path):
     data = (films / "plain.mp4").read_bytes()
     (tmp_path / "film.mp4").write_bytes(data[: data.index(b"moov") - 4])

@@ -31,7 +31,8 @@ class Film:
     `coded_height` as decoded; `rotation` is clockwise in degrees (0, 90, 180, 270); `content` is the picture inside its
     letterbox, left, top, right, bottom of the upright picture, right and bottom exclusive; `fps` the average frame
     rate, `time_base` that of the video stream; `vfr`: gaps between frames differ; `primaries`, `matrix` and
-    `full_range` as tagged, "unknown" where they are not.
+    `full_range` as tagged, "unknown" where they are not; `chroma_location` where chroma lies between luma samples, in
+    ffmpeg's words, "left" where the film does not tell.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Film:
     full_range: bool
     interlaced: bool
     vfr: bool
+    chroma_location: str = "left"
 
 
 FILM_SCHEMA = shard_schema(
@@ -78,6 +80,7 @@ FILM_SCHEMA = shard_schema(
     pa.field("full_range", pa.bool_(), nullable=False),
     pa.field("interlaced", pa.bool_(), nullable=False),
     pa.field("vfr", pa.bool_(), nullable=False),
+    pa.field("chroma_location", pa.string(), nullable=False),
     pa.field("digest", pa.string(), nullable=False),
 )
 """A film that can be cut: see `Film`. `sample_id` is its short name; `source_uri` its file name, never its folder."""

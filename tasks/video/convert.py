@@ -61,13 +61,11 @@ class Converter:
 
     Args:
         film: what probing found out about it.
-        chroma_location: where chroma lies between luma samples, in ffmpeg's words; `left` is what ffmpeg assumes where
-            a film does not tell.
     """
 
-    def __init__(self, film: Film, chroma_location: str = "left") -> None:
+    def __init__(self, film: Film) -> None:
         self.film = film
-        self._siting = _SITINGS[chroma_location]
+        self._siting = _SITINGS[film.chroma_location]
 
     def thumbnail(self, frame: av.VideoFrame) -> Picture:
         """The upright picture without its letterbox: (height, width, 3), RGB, the longer side `THUMBNAIL_SIDE`."""

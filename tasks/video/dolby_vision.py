@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from tasks.schema.records import Frozen
+from tasks.video.headers import stream_section
 
-_STREAM: Final = re.compile(r"^  Stream #0:(\d+)", re.MULTILINE)
 _RECORD: Final = re.compile(
     r"DOVI configuration record: .*?profile: (?P<profile>\d+),.*? bl flag: (?P<bl>\d+),.*?compatibility id: (?P<id>\d+)"
 )
@@ -21,16 +21,10 @@ class DolbyVision(Frozen):
 
 def dolby_vision(log: str, stream: int) -> DolbyVision | None:
     """The record of a stream in what ffmpeg prints about its input; None: it is no Dolby Vision."""
-    of_input, *_ = re.split(r"^(?:Stream mapping:|Output #0)", log, maxsplit=1, flags=re.MULTILINE)
-    starts = [(int(found[1]), found.start()) for found in _STREAM.finditer(of_input)]
-    ends = [start for _, start in starts[1:]] + [len(of_input)]
-    for (number, start), end in zip(starts, ends, strict=True):
-        record = _RECORD.search(of_input, start, end) if number == stream else None
-        if record is not None:
-            return DolbyVision(
-                profile=int(record["profile"]), base_layer=record["bl"] == "1", compatibility=int(record["id"])
-            )
-    return None
+    record = _RECORD.search(stream_section(log, stream))
+    if record is None:
+        return None
+    return DolbyVision(profile=int(record["profile"]), base_layer=record["bl"] == "1", compatibility=int(record["id"]))
 
 
 def why_unsupported(record: DolbyVision | None, *, metadata: bool, tagged: bool) -> str | None:

@@ -103,6 +103,7 @@ def film_row(film: Film, config: FilmConfig) -> dict[str, Any]:
         "full_range": film.full_range,
         "interlaced": film.interlaced,
         "vfr": film.vfr,
+        "chroma_location": film.chroma_location,
         "digest": film.digest,
     }
 
@@ -113,6 +114,7 @@ def film_of_row(row: Mapping[str, Any], path: Path) -> Film:
     same = (
         *("digest", "size_bytes", "codec", "width", "height", "coded_width", "coded_height", "rotation", "start_pts"),
         *("duration_s", "bit_depth", "primaries", "matrix", "full_range", "interlaced", "vfr"),
+        "chroma_location",
     )
     return Film(
         path=str(path),

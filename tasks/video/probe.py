@@ -15,6 +15,7 @@ from tasks.video.container import OPTIONS
 from tasks.video.digest import film_digest
 from tasks.video.dolby_vision import dolby_vision, why_unsupported
 from tasks.video.ffmpeg import FFmpegTimeoutError, file_argument, run_ffmpeg
+from tasks.video.headers import TRACED, chroma_location
 from tasks.video.letterbox import upright_box
 from tasks.video.scan import Scan, scan
 
@@ -58,7 +59,8 @@ def film_of_scan(path: Path, digest: str, seen: Scan) -> Film:
         ProbeError: colours of which nobody can say what they are.
         FFmpegMissingError: this machine has no usable ffmpeg.
     """
-    _demand_plain_layer(path, seen)
+    headers = _headers(path, seen)
+    _demand_plain_layer(headers, seen)
     wrong = contradiction(seen.declared, seen.tags)
     if wrong is not None:
         raise ProbeError(Reason.COLOUR_TAGS_CONTRADICT, wrong)
@@ -87,6 +89,7 @@ def film_of_scan(path: Path, digest: str, seen: Scan) -> Film:
         full_range=tags.full_range,
         interlaced=seen.interlaced,
         vfr=seen.vfr,
+        chroma_location=chroma_location(headers),
     )
 
 
@@ -115,16 +118,21 @@ def _scanned(path: Path, timeout_s: float) -> Scan:
     return Scan.model_validate(answer, strict=False)
 
 
-def _demand_plain_layer(path: Path, seen: Scan) -> None:
-    """Refuse Dolby Vision whose base layer is no picture by itself."""
+def _headers(path: Path, seen: Scan) -> str:
+    """What ffmpeg says of the film before it decodes any of it."""
     looked = ffmpeg.input(file_argument(path), **OPTIONS)
-    nothing = ffmpeg.output(looked[str(seen.stream)], "-", format="null", c="copy", t=0)
+    spelt = {"bsf:v": "trace_headers"} if seen.codec in TRACED else {}
+    nothing = ffmpeg.output(looked[str(seen.stream)], "-", format="null", c="copy", t=0, **spelt)
     try:
-        log = run_ffmpeg(nothing, HEADERS_TIMEOUT_S).log
+        return run_ffmpeg(nothing, HEADERS_TIMEOUT_S).log
     except FFmpegTimeoutError as error:
         raise ProbeError(Reason.DECODER_TIMED_OUT, f"{path.name}: {error}.") from error
+
+
+def _demand_plain_layer(headers: str, seen: Scan) -> None:
+    """Refuse Dolby Vision whose base layer is no picture by itself."""
     tags = told(seen.declared, seen.tags[0])
     tagged = UNKNOWN not in (tags.transfer, tags.matrix)
-    why = why_unsupported(dolby_vision(log, seen.stream), metadata=seen.dolby_vision, tagged=tagged)
+    why = why_unsupported(dolby_vision(headers, seen.stream), metadata=seen.dolby_vision, tagged=tagged)
     if why is not None:
         raise ProbeError(Reason.DOLBY_VISION_UNSUPPORTED, why)

@@ -142,6 +142,7 @@ def _dance(name: str, size: int) -> Row:
         "full_range": False,
         "interlaced": False,
         "vfr": False,
+        "chroma_location": "left",
         "digest": "0",
         "group": "folder",
         "sound_from": "video",

@@ -46,7 +46,7 @@ class OneFilm(Stage):
             "content": [0, 0, self.config.width, self.config.width * 9 // 16],
         }
         other = dict.fromkeys(("size_bytes", "coded_width", "coded_height", "rotation", "start_pts", "bit_depth"), 8)
-        text = dict.fromkeys(("name", "codec", "transfer", "primaries", "matrix", "digest"), "x")
+        text = dict.fromkeys(("name", "codec", "transfer", "primaries", "matrix", "chroma_location", "digest"), "x")
         flags = dict.fromkeys(("full_range", "interlaced", "vfr"), False)
         whole = {**row, **other, **text, **flags, "time_base": [1, 1000]}
         yield StageOutput(pa.Table.from_pylist([whole] * self.config.rows, schema=FILM_SCHEMA))

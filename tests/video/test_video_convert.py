@@ -1,6 +1,7 @@
 """Crops are what ffmpeg makes of the whole frame; thumbnails are like them."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -67,7 +68,7 @@ def test_kinds_of_films(
     frame = noise_frame(pixel_format, WIDTH, HEIGHT, brightest=0.7 if transfer is Transfer.PQ else 0.95)
     film = film_of(frame, transfer, full_range=full_range, **colours)  # type: ignore[arg-type]
     whole = reference(frame, tags(film, chroma_location), chain)
-    crop = Converter(film, chroma_location).crop(frame, (WIDTH, HEIGHT), (31, 17, 331, 214))
+    crop = Converter(replace(film, chroma_location=chroma_location)).crop(frame, (WIDTH, HEIGHT), (31, 17, 331, 214))
     assert psnr(crop, whole[17:214, 31:331]) > 54
 
 

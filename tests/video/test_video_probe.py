@@ -266,6 +266,15 @@ def test_a_film_that_was_copied_in_part(tmp_path):
         assert "of 10.0 s" in error.detail
 
 
+@pytest.mark.parametrize("location", ["left", "topleft", "center"])
+def test_where_chroma_lies(tmp_path, location):
+    number = {"left": 0, "center": 1, "topleft": 2}[location]
+    film = make_film(
+        tmp_path / "film.mp4", width=64, height=48, frames=24, extra=("-x264-params", f"chromaloc={number}")
+    )
+    assert probe_here(film).chroma_location == location
+
+
 def test_a_film_whose_clock_begins_late_is_whole(films, tmp_path):
     late = tmp_path / "late.mkv"
     ffmpeg("-i", films / "plain.mp4", "-c", "copy", "-output_ts_offset", "9.5", late)

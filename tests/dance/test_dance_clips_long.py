@@ -33,9 +33,7 @@ print(seconds, clips, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_one_long_shot_stays_small(tmp_path: Path) -> None:
-    """Four minutes in one shot with two people in it, the most that has to be held at once; the libraries alone take
-    300 MiB. Two hours may take two gibibytes.
-    """
+    """Four minutes in one shot with two people in it: the most that has to be held at once."""
     from tests.dance.blocks_film import BlockShot, blocks_film, swaying
 
     shot = BlockShot(240, 1, [swaying(30, 10, 14, 40, 10), swaying(90, 20, 12, 36, 5)])

@@ -323,7 +323,7 @@ def interrupted(top: str, step: int, kills: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "kills"), [(61, 1), pytest.param(1, 30, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    ("step", "kills"), [(19, 2), pytest.param(1, 30, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
 def test_killed_anywhere_it_ends_with_the_same_tree(tmp_path: Path, step: int, kills: int) -> None:
     code = (

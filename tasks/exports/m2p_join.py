@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +30,8 @@ from tasks.schema.errors import StoreError
 from tasks.shards.parquet import Lookup, read_batches
 
 Row = dict[str, Any]
+Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""Places (frames, 134, 2), NaN where missing, and confidences (frames, 134), to places as an export wants them."""
 
 _SCHEMAS: Final = {
     "dance": DANCE_SCHEMA,
@@ -78,7 +80,7 @@ _CHECKED: Final = ("music_frames", "pose_frames")
 PIXELS: Final = ("clip", "reference")
 ARRAYS: Final = (
     "crop_centre_xy", "crop_side", "dancer_xyxy", "dancer_score", "music_features", "music_layout", "keypoints_xy",
-    "confidence", "raw_score", "produced", "embedding",
+    "keypoints_raw_xy", "confidence", "raw_score", "produced", "embedding",
 )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def _joined_schema() -> pa.Schema:
     fields = [SAMPLE_SCHEMA.field(name) for name in _OF_SPLIT]
     for shard, names in _TAKEN.items():
         fields += [_SCHEMAS[shard].field(name).with_name(new) for name, new in names.items() if new not in _CHECKED]
+    fields.append(pa.field("keypoints_raw_xy", pa.list_(pa.float32())))
     return shard_schema(pa.field("folder", pa.string(), nullable=False), *fields)
 
 
@@ -106,7 +109,10 @@ def part_of(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 
 JOINED_SCHEMA: Final = _with_pixels(_joined_schema())
-"""A sample with the columns of all its shards; `folder` is its name in exports."""
+"""A sample with the columns of all its shards; `folder` is its name in exports.
+
+`keypoints_raw_xy`: places as the model gave them, where `keypoints_xy` were moved for the export; else null.
+"""
 
 
 @dataclass(frozen=True)
@@ -157,24 +163,21 @@ class Sample:
     @property
     def music(self) -> NDArray[np.float32]:
         """Music features, (frames, width)."""
-        return self._floats("music_features").reshape(self.frames, -1)
+        return _floats(self.row["music_features"]).reshape(self.frames, -1)
 
     @property
     def keypoints(self) -> NDArray[np.float32]:
         """x, y in pixels (NaN where missing) and confidence, (frames, 134, 3)."""
         shape = (self.frames, WHOLEBODY_JOINTS)
-        xy, confidence = self._floats("keypoints_xy"), self._floats("confidence")
+        xy, confidence = _floats(self.row["keypoints_xy"]), _floats(self.row["confidence"])
         return np.concatenate([xy.reshape(*shape, 2), confidence.reshape(*shape, 1)], axis=2)
 
     @property
     def embedding(self) -> NDArray[np.float32] | None:
-        return self._floats("embedding") if self.row["embedding"][0].is_valid else None
+        return _floats(self.row["embedding"]) if self.row["embedding"][0].is_valid else None
 
     def _bytes(self, name: str) -> bytes:
         return bytes(self.row[name].field("bytes")[0].as_py())
-
-    def _floats(self, name: str) -> NDArray[np.float32]:
-        return np.asarray(self.row[name][0].values.to_numpy(zero_copy_only=False), np.float32)
 
 
 def folder_name(sample_id: str) -> str:
@@ -188,7 +191,7 @@ def folder_name(sample_id: str) -> str:
     return f"{readable}-{sha256(sample_id.encode()).hexdigest()[:12]}"
 
 
-def joined_samples(videos: Sequence[VideoShards], split: Path) -> Iterator[Sample]:
+def joined_samples(videos: Sequence[VideoShards], split: Path, moved: Moved | None = None) -> Iterator[Sample]:
     """The samples of a split shard, in the order of the videos and of their clips.
 
     Holds a few row groups of one video at once, and the names of all samples.
@@ -196,6 +199,7 @@ def joined_samples(videos: Sequence[VideoShards], split: Path) -> Iterator[Sampl
     Args:
         videos: of all samples of the split, and maybe of more.
         split: a shard of `SAMPLE_SCHEMA`.
+        moved: what is done to the places of joints, such as smoothing; None: nothing.
     Raises:
         StoreError: a sample is not in all of the shards, is there twice, or its shards do not fit each other.
     """
@@ -215,7 +219,8 @@ def joined_samples(videos: Sequence[VideoShards], split: Path) -> Iterator[Sampl
                 if dance is None:
                     raise StoreError(f"{shards.dance} is empty, and yet {sample_id} is of it: make the build again.")
                 told = wanted.pop(sample_id)
-                yield _joined(sample_id, told, dance, batch.slice(place, 1), _found(sample_id, beside, shards))
+                found = _found(sample_id, beside, shards) | {"audit": batch.slice(place, 1)}
+                yield _joined(sample_id, told, dance, found, moved)
     if wanted:
         raise StoreError(
             f"{len(wanted)} samples are in no shard given, {min(wanted)!r} among them: pass the shards of all videos."
@@ -257,10 +262,10 @@ def _found(sample_id: str, beside: Mapping[str, Lookup], shards: VideoShards) ->
     return found
 
 
-def _joined(sample_id: str, told: Row, dance: Row, audit: pa.RecordBatch, found: dict[str, pa.RecordBatch]) -> Sample:
-    columns = {field.name: audit[field.name] for field in SAMPLE_FIELDS}
+def _joined(sample_id: str, told: Row, dance: Row, found: dict[str, pa.RecordBatch], moved: Moved | None) -> Sample:
+    columns = {field.name: found["audit"][field.name] for field in SAMPLE_FIELDS}
     columns |= {name: pa.array([value], JOINED_SCHEMA.field(name).type) for name, value in _single(told, dance)}
-    for shard, batch in (found | {"audit": audit}).items():
+    for shard, batch in found.items():
         columns |= {new: batch[name] for name, new in _TAKEN[shard].items()}
     frames = columns["frames"][0].as_py()
     lengths = [columns[name][0].as_py() for name in _CHECKED]
@@ -268,7 +273,23 @@ def _joined(sample_id: str, told: Row, dance: Row, audit: pa.RecordBatch, found:
     lengths.append(len(columns["music_features"][0]) / max(1, len(columns["music_layout"][0])))
     if any(length != frames for length in lengths):
         raise StoreError(f"{sample_id} has {frames} frames, but {lengths} of music, poses and crop: make it again.")
+    columns["keypoints_raw_xy"] = pa.nulls(1, JOINED_SCHEMA.field("keypoints_raw_xy").type)
+    if moved is not None:
+        columns["keypoints_raw_xy"] = columns["keypoints_xy"]
+        columns["keypoints_xy"] = _moved(columns["keypoints_xy"], columns["confidence"], moved)
     return Sample(pa.RecordBatch.from_arrays([columns[name] for name in JOINED_SCHEMA.names], schema=JOINED_SCHEMA))
+
+
+def _moved(places: pa.Array, confidence: pa.Array, moved: Moved) -> pa.Array:
+    xy = _floats(places).reshape(-1, WHOLEBODY_JOINTS, 2)
+    values = moved(xy, _floats(confidence).reshape(-1, WHOLEBODY_JOINTS)).ravel()
+    flat = pa.array(values, pa.float32(), mask=np.isnan(values))
+    return pa.ListArray.from_arrays(pa.array([0, len(flat)], pa.int32()), flat)
+
+
+def _floats(column: pa.Array) -> NDArray[np.float32]:
+    """The numbers of the only row; NaN for null."""
+    return np.asarray(column[0].values.to_numpy(zero_copy_only=False), np.float32)
 
 
 def _single(told: Row, dance: Row) -> list[tuple[str, Any]]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tasks.exports.m2p_arrays import npy_bytes
 from tasks.exports.m2p_card import m2p_card
 from tasks.exports.m2p_files import SPLITS
-from tasks.exports.m2p_join import JOINED_SCHEMA, PIXELS, Sample, VideoShards, joined_samples, part_of
+from tasks.exports.m2p_join import JOINED_SCHEMA, PIXELS, Moved, Sample, VideoShards, joined_samples, part_of
 from tasks.exports.m2p_metadata import M2PFacts, finite
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.exports.parquet import FILE_BYTES
@@ -56,6 +56,7 @@ def export_m2p_tables(
     *,
     title: str,
     manifest: Manifest | None = None,
+    moved: Moved | None = None,
     file_bytes: int = FILE_BYTES,
     files: LocalFiles | None = None,
 ) -> M2PTablesExport:
@@ -67,6 +68,7 @@ def export_m2p_tables(
         videos: shards of all videos of the split.
         split: a shard of `SAMPLE_SCHEMA`.
         title: heading of the dataset card.
+        moved: see `joined_samples`.
         manifest: the build, for models and the funnel in the card.
         file_bytes: payload of a file at most (a larger sample has its own).
     Raises:
@@ -83,7 +85,7 @@ def export_m2p_tables(
             tables.append(_Table(drafts, "samples", SAMPLES_SCHEMA, file_bytes))
             tables.append(_Table(drafts, "clips", CLIPS_SCHEMA, file_bytes))
         tars = _Tars(drafts, file_bytes) if "webdataset" in formats else None
-        for sample in joined_samples(videos, split):
+        for sample in joined_samples(videos, split, moved):
             facts.add(sample)
             for table in tables:
                 table.add(sample)

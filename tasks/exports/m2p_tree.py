@@ -15,7 +15,7 @@ from tasks.exports.jpeg import RECIPE as JPEG_RECIPE
 from tasks.exports.jpeg import as_jpeg
 from tasks.exports.m2p_arrays import POSE_RECIPE, npy_bytes, pose_annotations
 from tasks.exports.m2p_files import FACE, METADATA, MUSIC, MUSIC_WIDTH, POSES, REFERENCE, SPLITS, VIDEO
-from tasks.exports.m2p_join import Sample, VideoShards, joined_samples
+from tasks.exports.m2p_join import Moved, Sample, VideoShards, joined_samples
 from tasks.exports.m2p_metadata import M2PFacts, listed_folders
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.images.decode import DecodeError
@@ -48,6 +48,7 @@ def export_m2p_tree(
     folder: Path,
     *,
     manifest: Manifest | None = None,
+    moved: Moved | None = None,
     files: LocalFiles | None = None,
 ) -> M2PTreeExport:
     """Write the folders of a build, or bring those of an earlier build up to date; equal builds give equal bytes.
@@ -57,6 +58,7 @@ def export_m2p_tree(
     Args:
         videos: shards of all videos of the split.
         split: a shard of `SAMPLE_SCHEMA`.
+        moved: see `joined_samples`.
         manifest: the build, for its versions and models in metadata.json.
     Raises:
         ConfigError: the folder is not absolute, or a file of somebody else's is in the way.
@@ -68,7 +70,7 @@ def export_m2p_tree(
         for name in SPLITS:
             (folder / name).mkdir(exist_ok=True)
         pending = _Pending(out)
-        for sample in joined_samples(videos, split):
+        for sample in joined_samples(videos, split, moved):
             facts.add(sample)
             for name, (made_from, make) in _files(sample).items():
                 path = f"{sample.text('split')}/{sample.text('folder')}/{name}"

@@ -4,6 +4,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from tasks.body.smooth import Smoothing
 from tasks.dance.audit import AuditConfig
 from tasks.dance.clips import ClipsConfig
 from tasks.dance.cut import CutConfig
@@ -43,6 +44,11 @@ class ExportRules(Form):
     output: str = Field("", title="Output folder", description="Absolute; empty: in the store.")
     formats: tuple[ExportFormat, ...] = Field(
         ("folders",), title="Formats", description="folders: train/, validation/ and metadata.json."
+    )
+    smoothing: Smoothing = Field(
+        default_factory=Smoothing,
+        title="Smoothing",
+        description="Of the poses that are written; Parquet keeps those of the model beside them.",
     )
     shown: int = Field(24, title="Samples shown", ge=0, le=500, description="On the page to look at.")
     played: int = Field(

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tasks.body.smooth import Smoothing, smoothed
+from tasks.body.wholebody import OPENPOSE_134
 from tasks.dance.overview import Overview, SampleView, overview_page
 from tasks.dance.show import side_by_side
-from tasks.exports.m2p_join import VideoShards, folder_name
+from tasks.exports.m2p_join import Moved, VideoShards, folder_name
 from tasks.exports.m2p_tables import export_m2p_tables
 from tasks.exports.m2p_tree import export_m2p_tree
 from tasks.exports.owned import OwnedFolder
 from tasks.m2p.config import ExportRules
+from tasks.schema.clips import CLIP_FPS
+from tasks.schema.keypoints import Keypoints
 from tasks.shards.files import LocalFiles
 from tasks.shards.manifest import Manifest
 
@@ -34,16 +38,24 @@ def write_exports(
         overview: what the page says beside the samples.
     """
     made = []
+    moved = _smoothing(rules.smoothing)
     if "folders" in rules.formats:
-        made.append(export_m2p_tree(videos, samples, folder, manifest=manifest).folder)
+        made.append(export_m2p_tree(videos, samples, folder, manifest=manifest, moved=moved).folder)
     tables = [form for form in ("parquet", "webdataset") if form in rules.formats]
     if tables:
+        beside = folder / "tables"
         made.append(
-            export_m2p_tables(videos, samples, folder / "tables", tables, title=TITLE, manifest=manifest).folder
+            export_m2p_tables(videos, samples, beside, tables, title=TITLE, manifest=manifest, moved=moved).folder
         )
     if rules.shown:
         made.append(_write_pages(videos, samples, folder / "overview", rules, overview))
     return tuple(made)
+
+
+def _smoothing(rules: Smoothing) -> Moved | None:
+    if rules.method == "none":
+        return None
+    return lambda xy, confidence: smoothed(Keypoints.from_arrays(OPENPOSE_134, xy, confidence), CLIP_FPS, rules).xy
 
 
 def views(videos: Sequence[VideoShards], samples: Path, count: int) -> Iterator[SampleView]:

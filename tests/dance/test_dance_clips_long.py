@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HOURS = """
-import resource, sys
+import sys
 from pathlib import Path
 import pyarrow as pa
 from tasks.dance.clips import ClipsConfig, PlanClips
@@ -17,6 +17,7 @@ from tasks.schema.films import FILM_SCHEMA
 from tasks.video.films import FilmConfig, film_row
 from tasks.video.probe import probe
 from tests.dance.blocks_film import SeesBlocks
+from tests.peak_memory import peak_mib
 
 path = Path(sys.argv[1])
 film = probe(path)
@@ -26,7 +27,7 @@ seconds = clips = 0
 for output in PlanClips(config, path, SeesBlocks()).process(iter([pa.RecordBatch.from_pylist([row], FILM_SCHEMA)])):
     clips += output.kept.num_rows
     seconds = output.facts.get("seconds", seconds)
-print(seconds, clips, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(seconds, clips, peak_mib())
 """
 
 

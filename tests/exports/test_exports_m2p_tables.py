@@ -48,6 +48,7 @@ def test_both_formats_hold_the_samples(tmp_path: Path, videos: list[Video]) -> N
     np.testing.assert_array_equal(np.reshape(first["music_features"], (30, 3)), music_of(0, 30))
     assert (first["music_layout"], first["tempo_bpm"], len(first["embedding"])) == (list(LAYOUT), 120, 512)
     assert first["keypoints_xy"][4:6] == [None, None]
+    assert first["keypoints_raw_xy"] is None
     assert (second["embedding"], second["embedding_missing"]) == (None, "the best face has 31.5 pixels")
     clips = pq.read_table(out / "clips/validation-00000.parquet", partitioning=None)
     assert clips.schema.equals(CLIPS_SCHEMA)
@@ -129,3 +130,12 @@ def test_datasets_and_webdataset_read_it(tmp_path: Path, videos: list[Video]) ->
         read = list(webdataset.decode()(grouped))
     assert [each["__key__"] for each in read] == ["dance_a_c000", "dance_a_c001"]
     np.testing.assert_array_equal(read[0]["music.npy"], music_of(0, 30))
+
+
+def test_moved_poses_have_those_of_the_model_beside_them(tmp_path: Path, videos: list[Video]) -> None:
+    shards, split = write_build(tmp_path / "in", videos)
+    export_m2p_tables(shards, split, tmp_path / "out", title="Dance", moved=lambda xy, confidence: xy + 1)
+    table = pq.read_table(tmp_path / "out" / "samples/train-00000.parquet", partitioning=None)
+    moved, raw = (np.array(table[name][0].values) for name in ("keypoints_xy", "keypoints_raw_xy"))
+    np.testing.assert_array_equal(moved, raw + 1)
+    assert np.isnan(moved[4])

@@ -31,7 +31,7 @@ from tasks.webbody.derivations import PAUSE_GROWTH
 from tests.download.url_server import UrlServer
 
 PEOPLE = ("Ariel_Sharon", "Colin_Powell", "Hugo_Chavez", "George_W_Bush")
-PHOTOS_EACH = 5
+PHOTOS_EACH = 3
 PAUSE_S = 5.0
 """Until a failed URL is tried again."""
 

@@ -12,14 +12,12 @@ MOST_MB = 220
 """Above the interpreter's own memory: three row groups of 16 MB, their encoded form, and the allocator's slack."""
 
 PROGRAM = f"""
-import resource, sys
+import sys
 from pathlib import Path
 from tasks.shards.derive import Derivation, realise
 from tasks.shards.store import Store
+from tests.peak_memory import peak_mib
 from tests.shards.sample_stages import Brightness, KeepSmall, LimitConfig, Make, MakeConfig, NoConfig
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 def run(config):
     made = Derivation(Make(config))
@@ -27,8 +25,8 @@ def run(config):
     return realise(Derivation(Brightness(NoConfig()), (small,), (made,)), Store(Path(sys.argv[1]))).record
 
 run(MakeConfig(part=9))
-before = peak()
-print(run(MakeConfig(rows={SHARD_MB}, image_bytes=1_000_000)).rows_in, round(peak() - before))
+before = peak_mib()
+print(run(MakeConfig(rows={SHARD_MB}, image_bytes=1_000_000)).rows_in, round(peak_mib() - before))
 """
 
 

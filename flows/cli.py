@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Annotated, Any
@@ -28,6 +29,15 @@ app = typer.Typer(
 )
 SHARED = ("webbody",)
 """Flows that several runs may work on side by side, each with its `config.share`."""
+
+
+
+class Subject(StrEnum):
+    """What verdicts are about."""
+
+    FACES = "faces"
+    LOOKS = "looks"
+
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -145,18 +155,28 @@ def commands(
 
 @app.command()
 def verdicts(
-    source: Annotated[Path, typer.Argument(help="CSV, an export of Label Studio (JSON), or a FiftyOne folder.")],
+    source: Annotated[Path, typer.Argument(help="CSV; of faces also an export of Label Studio, or a FiftyOne folder.")],
+    of: Annotated[Subject, typer.Option("--of", help="What they are about.")] = Subject.FACES,
     store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
 ) -> None:
-    """Put down what people said about doubtful faces; every later build of webbody goes by it."""
+    """Put down what people said about doubtful faces (webbody) or looks (runway_street); later builds go by it."""
     with _errors_explained():
-        from tasks.identity.review_forms import read_verdicts_of
-        from tasks.identity.review_ledger import add_verdicts, read_verdicts
         from tasks.shards.store import Store
 
         where = Store(store_root(store))
-        new = add_verdicts(where, read_verdicts_of(source))
-        _out.print(f"{new} new verdicts; {len(read_verdicts(where))} stand.")
+        if of is Subject.FACES:
+            from tasks.identity.review_forms import read_verdicts_of
+            from tasks.identity.review_ledger import add_verdicts, read_verdicts
+
+            new, standing = add_verdicts(where, read_verdicts_of(source)), len(read_verdicts(where))
+        else:
+            from tasks.fashion.audit import read_audit
+            from tasks.fashion.audit_ledger import add_look_verdicts, read_look_verdicts
+            from tasks.runway_street.build import known_looks
+
+            new = add_look_verdicts(where, read_audit(source, known_looks(where)))
+            standing = len(read_look_verdicts(where))
+        _out.print(f"{new} new verdicts; {standing} stand.")
 
 
 @app.command()

@@ -54,4 +54,4 @@ def pick(paths: Sequence[Path], wanted: Mapping[str, str], columns: tuple[str, .
                     rows = file.read_row_group(group, ["sample_id", *columns])
                     yield rows.filter(pa.array(chosen)).combine_chunks()
     if left:
-        raise StoreError(f"{len(left)} templates have no picture in the shards given, {min(left)!r} among them.")
+        raise StoreError(f"{len(left)} samples have no picture in the shards given, {min(left)!r} among them.")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.ingest.rows import IMAGE_COLUMNS, TEXT_COLUMNS
+from tasks.ingest.rows import IMAGE_COLUMNS
 from tasks.ingest.table import text_of
 from tasks.schema.errors import SourceError
-from tasks.schema.sources import ColumnMapping
+from tasks.schema.sources import PhotoColumns
 
 METADATA_NAMES = ("metadata.json", "metadata.jsonl", "metadata.csv")
 
@@ -42,11 +42,11 @@ class Entry:
     texts: dict[str, str | None]
 
 
-def read_entries(path: Path, mapping: ColumnMapping) -> tuple[list[Entry], tuple[str, ...]]:
+def read_entries(path: Path, mapping: PhotoColumns) -> tuple[list[Entry], tuple[str, ...]]:
     """The entries of a metadata file and the names of their fields.
 
-    metadata.json is a list of the seed's entries, whose fields are fixed. metadata.jsonl and metadata.csv name the
-    photo in `file_name` (or `<column>_file_name`) and the rest in the columns of the mapping.
+    metadata.json is a list of the seed's entries, whose fields are fixed; others may be mapped. metadata.jsonl and
+    metadata.csv name the photo in `file_name` (or `<column>_file_name`) and the rest in the columns of the mapping.
 
     Raises:
         SourceError: the file cannot be read as what its name says, or the mapping does not fit.
@@ -56,8 +56,11 @@ def read_entries(path: Path, mapping: ColumnMapping) -> tuple[list[Entry], tuple
     except (ValueError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     fields = tuple(dict.fromkeys(name for record in records for name in record))
+    files: Fields
+    texts: Fields
     if path.name == "metadata.json":
-        files, texts = SEED_FILES, SEED_TEXTS
+        named = {role: (name,) for role, name in mapping.model_dump().items() if name and role not in IMAGE_COLUMNS}
+        files, texts = SEED_FILES, {**named, **SEED_TEXTS}
     else:
         files, texts = _mapped(path, mapping, fields)
     return [_entry(path, number, record, files, texts) for number, record in enumerate(records)], fields
@@ -77,14 +80,14 @@ def _records(path: Path) -> Iterable[dict[str, Any]]:
     yield from records
 
 
-def _mapped(path: Path, mapping: ColumnMapping, fields: tuple[str, ...]) -> tuple[Fields, Fields]:
+def _mapped(path: Path, mapping: PhotoColumns, fields: tuple[str, ...]) -> tuple[Fields, Fields]:
     wanted = {role: name for role, name in mapping.model_dump().items() if name}
     files = {
         role: (name, f"{name}_file_name", *(("file_name",) if role == "image" else ()))
         for role, name in wanted.items()
         if role in IMAGE_COLUMNS
     }
-    texts = {role: (name,) for role, name in wanted.items() if role in TEXT_COLUMNS}
+    texts = {role: (name,) for role, name in wanted.items() if role not in IMAGE_COLUMNS}
     for role, names in {**files, **texts}.items():
         if not set(names).intersection(fields):
             raise SourceError(f"{path} has no field {names[0]!r} for `{role}`; it has: {', '.join(fields) or 'none'}.")

@@ -13,10 +13,10 @@ from blake3 import blake3
 
 from tasks.ingest.folder_metadata import METADATA_NAMES, Entry, read_entries
 from tasks.ingest.remembered import Remembered, Watch
-from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, base_name, file_digest, too_large
+from tasks.ingest.rows import Encoded, PartConfig, Problem, SourceRow, base_name, file_digest, too_large
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
-from tasks.schema.sources import ColumnMapping, PhotoSource, SourceListing, SourcePart
+from tasks.schema.sources import PhotoColumns, PhotoPlace, SourceListing, SourcePart
 
 _log = logging.getLogger(__name__)
 
@@ -60,15 +60,17 @@ _FOLDERS: Remembered[Folder] = Remembered()
 """By root and mapping. Even a stale one gives no other row: the rows and bytes of a part must have its digest."""
 
 
-def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
+def list_folder(source: PhotoPlace, part_rows: int, limit: int = 0) -> SourceListing:
     """The parts of a folder in the order of the file names; every file is hashed once.
 
+    Args:
+        limit: rows to list, from the first; 0: all.
     Raises:
         SourceError: the folder is not there or holds no picture, or its metadata cannot be read or do not fit.
     """
     root = folder_of(source.location)
     folder = _remembered(root, source.columns, anew=True)
-    items = folder.items
+    items = folder.items[: limit or None]
     if folder.passed_over:
         _log.info("%s: files passed over, whose names promise no picture: %s", root, _counted(folder.passed_over))
     parts = []
@@ -76,13 +78,14 @@ def list_folder(source: PhotoSource, part_rows: int) -> SourceListing:
         chosen = items[first : first + part_rows]
         digest = blake3()
         for item in chosen:
-            digest.update(_told(item, {role: _read(root / name, file_digest) for role, name in item.files.items()}))
+            digest.update(_told(item, {role: read_file(root / name, file_digest) for role, name in item.files.items()}))
         uri = f"{SCHEME}{source.name}/"
         parts.append(SourcePart(uri=uri, digest=digest.hexdigest(), first_row=first, rows=len(chosen)))
-    return SourceListing(revision="", parts=tuple(parts), columns=folder.columns)
+    complete = len(items) == len(folder.items)
+    return SourceListing(revision="", parts=tuple(parts), columns=folder.columns, complete=complete)
 
 
-def folder_part(config: IngestConfig, location: str) -> Iterator[SourceRow]:
+def folder_part(config: PartConfig, location: str) -> Iterator[SourceRow]:
     """The rows of one part.
 
     Raises:
@@ -96,7 +99,7 @@ def folder_part(config: IngestConfig, location: str) -> Iterator[SourceRow]:
         raise
 
 
-def _remembered(root: Path, mapping: ColumnMapping, *, anew: bool = False) -> Folder:
+def _remembered(root: Path, mapping: PhotoColumns, *, anew: bool = False) -> Folder:
     return _FOLDERS.get((root, mapping), lambda watch: read_folder(root, mapping, watch), anew=anew)
 
 
@@ -107,15 +110,8 @@ def _part_rows(root: Path, folder: Folder, part: SourcePart) -> Iterator[SourceR
         digests = {}
         problem = item.problem
         for role, name in item.files.items():
-            path = root / name
-            oversize = too_large(_read(path, os.path.getsize))
-            if oversize is None:
-                data = _read(path, Path.read_bytes)
-                digests[role] = blake3(data).hexdigest()
-                images[role] = Encoded(data, printable(path.name))
-            else:
-                digests[role] = _read(path, file_digest)
-                problem = problem or oversize
+            images[role], digests[role], oversize = load(root / name)
+            problem = problem or oversize
         digest.update(_told(item, digests))
         name = printable(item.name)
         yield SourceRow(name, f"{part.uri}{name}", images, item.texts, problem)
@@ -137,7 +133,7 @@ def folder_of(location: str) -> Path:
     return root.resolve()
 
 
-def read_folder(root: Path, mapping: ColumnMapping, watch: Watch) -> Folder:
+def read_folder(root: Path, mapping: PhotoColumns, watch: Watch) -> Folder:
     """Walk a folder and hold its metadata against its pictures; no picture is read.
 
     Without metadata every picture is a row. Where a folder has a metadata file, its entries are the rows of that folder
@@ -147,7 +143,7 @@ def read_folder(root: Path, mapping: ColumnMapping, watch: Watch) -> Folder:
     Raises:
         SourceError: there is no picture, the metadata cannot be read or do not fit, or there are none to map from.
     """
-    seen = _walk(root, watch)
+    seen = walk(root, watch)
     if not seen.pictures:
         raise SourceError(f"There is no picture in {root}. Known are: {' '.join(SUFFIXES)}.")
     if not seen.metadata:
@@ -168,7 +164,7 @@ def read_folder(root: Path, mapping: ColumnMapping, watch: Watch) -> Folder:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """Relative names of what lies in a folder; `plain` are the files that are no links, `others` counts suffixes."""
 
     pictures: set[str] = field(default_factory=set)
@@ -177,9 +173,9 @@ class _Seen:
     others: Counter[str] = field(default_factory=Counter)
 
 
-def _walk(root: Path, watch: Watch) -> _Seen:
+def walk(root: Path, watch: Watch) -> Seen:
     """What lies in a folder and below; hidden names and linked folders are passed over."""
-    seen = _Seen()
+    seen = Seen()
     waiting = [""]
     while waiting:
         below = waiting.pop()
@@ -202,7 +198,7 @@ def _walk(root: Path, watch: Watch) -> _Seen:
     return seen
 
 
-def _refuse_mapping(root: Path, mapping: ColumnMapping, seen: _Seen) -> None:
+def _refuse_mapping(root: Path, mapping: PhotoColumns, seen: Seen) -> None:
     """Nothing but photos can be had from a folder without metadata.
 
     Raises:
@@ -226,9 +222,9 @@ def _counted(others: Counter[str]) -> str:
     return f"{others.total():,}" + (f" ({told}{', ...' if len(others) > 5 else ''})" if others else "")
 
 
-def _loose(root: Path, name: str, governed: set[PurePath], seen: _Seen) -> Item:
+def _loose(root: Path, name: str, governed: set[PurePath], seen: Seen) -> Item:
     """A picture that no entry speaks of; in and below the folders `governed` by metadata, that is a problem."""
-    if not (name in seen.plain or _is_file_below(root, name)):
+    if not (name in seen.plain or is_file_below(root, name)):
         return Item(name, problem=Problem(Reason.IMAGE_MISSING, f"{printable(name)} is a link to no file in here."))
     if not governed or governed.isdisjoint(PurePath(name).parents):
         return Item(name, {"image": name})
@@ -236,10 +232,10 @@ def _loose(root: Path, name: str, governed: set[PurePath], seen: _Seen) -> Item:
     return Item(name, {"image": name}, problem=problem)
 
 
-def _item(root: Path, folder: PurePath, entry: Entry, seen: _Seen) -> Item:
+def _item(root: Path, folder: PurePath, entry: Entry, seen: Seen) -> Item:
     """An entry with those of its files that are there; `folder` is that of the metadata file, relative to `root`."""
     names = {role: os.path.normpath(folder / given) for role, given in entry.files.items()}
-    files = {role: name for role, name in names.items() if name in seen.plain or _is_file_below(root, name)}
+    files = {role: name for role, name in names.items() if name in seen.plain or is_file_below(root, name)}
     if len(files) == len(names):
         return Item(files["image"], files, entry.texts)
     absent = ", ".join(repr(entry.files[role]) for role in names if role not in files)
@@ -253,7 +249,7 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _is_file_below(root: Path, name: str) -> bool:
+def is_file_below(root: Path, name: str) -> bool:
     """Whether a relative name is a file that lies in the folder, whatever links and `..` lead there."""
     try:
         path = (root / name).resolve()
@@ -262,7 +258,25 @@ def _is_file_below(root: Path, name: str) -> bool:
         return False
 
 
-def _read(path: Path, how: Callable[[Path], Answer]) -> Answer:
+def load(path: Path) -> tuple[Encoded | None, str, Problem | None]:
+    """A picture, the BLAKE3 of its bytes in hex, and why it is not read.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    oversize = too_large(read_file(path, os.path.getsize))
+    if oversize is not None:
+        return None, read_file(path, file_digest), oversize
+    data = read_file(path, Path.read_bytes)
+    return Encoded(data, printable(path.name)), blake3(data).hexdigest(), None
+
+
+def read_file(path: Path, how: Callable[[Path], Answer]) -> Answer:
+    """What `how` says of a file.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
     try:
         return how(path)
     except OSError as error:

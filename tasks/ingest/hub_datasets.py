@@ -17,10 +17,10 @@ from tasks.ingest.hub import (
     read_text,
     resolve_commit,
 )
-from tasks.ingest.rows import IngestConfig, SourceRow
+from tasks.ingest.rows import PartConfig, SourceRow
 from tasks.ingest.table import byte_ranges, columns_of, groups_of, open_parquet, read_rows, row_parts
 from tasks.schema.errors import SourceError
-from tasks.schema.sources import PhotoSource, SourceListing, SourcePart
+from tasks.schema.sources import PhotoPlace, SourceListing, SourcePart
 
 SCHEME = "hf://datasets/"
 CONVERTED = "refs/convert/parquet"
@@ -29,7 +29,7 @@ CONVERTED = "refs/convert/parquet"
 FOOTERS_AT_ONCE = 8
 
 
-def list_hub(source: PhotoSource, access: HubAccess, part_rows: int) -> SourceListing:
+def list_hub(source: PhotoPlace, access: HubAccess, part_rows: int) -> SourceListing:
     """The parts of a dataset's split; reads the listing, the card, and the footer of each Parquet file.
 
     The location is `owner/name`, or `owner/name:config` for a dataset of several configurations. Of a dataset in
@@ -55,7 +55,7 @@ def list_hub(source: PhotoSource, access: HubAccess, part_rows: int) -> SourceLi
     return SourceListing(revision=commit, parts=tuple(parts), columns=footers[0][0], complete=complete)
 
 
-def hub_part(config: IngestConfig, location: str, revision: str, access: HubAccess) -> Iterator[SourceRow]:
+def hub_part(config: PartConfig, location: str, revision: str, access: HubAccess) -> Iterator[SourceRow]:
     """The rows of one part; reads little more than the mapped columns of its row groups.
 
     Raises:
@@ -85,7 +85,7 @@ def hub_part(config: IngestConfig, location: str, revision: str, access: HubAcce
         )
 
 
-def _footer(file: HubFile, source: PhotoSource, access: HubAccess) -> tuple[tuple[str, ...], list[int]]:
+def _footer(file: HubFile, source: PhotoPlace, access: HubAccess) -> tuple[tuple[str, ...], list[int]]:
     """Column names and rows of each row group."""
     where = f"{file.dataset}/{file.path}"
     with open_parquet(cast(Any, HubStream(file, access)), where) as parquet:
@@ -174,7 +174,7 @@ def _matching(root: str, patterns: list[str], dataset: str) -> list[str]:
     return list(found)
 
 
-def _converted(source: PhotoSource, dataset: str, config: str, access: HubAccess) -> tuple[str, list[HubFile], bool]:
+def _converted(source: PhotoPlace, dataset: str, config: str, access: HubAccess) -> tuple[str, list[HubFile], bool]:
     """Commit and files of the hub's Parquet copy of a split, and whether it is whole."""
     told = f"{dataset} holds no Parquet for split {source.split!r} at revision {source.revision!r}"
     if source.revision != "main":

@@ -1,10 +1,11 @@
 """Rows as sources offer them, and how they become a stage's output, whatever kind of source they come from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from blake3 import blake3
@@ -12,7 +13,7 @@ from blake3 import blake3
 from tasks.images.inspect import InspectConfig
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
-from tasks.schema.sources import Category, ColumnMapping, SourceKind, SourcePart
+from tasks.schema.sources import Category, ColumnMapping, PhotoColumns, SourceKind, SourcePart
 from tasks.schema.templates import PHOTO_SCHEMA
 from tasks.shards.stage import StageOutput
 
@@ -28,6 +29,17 @@ ID_CHARACTERS = 20
 
 IMAGE_COLUMNS = ("image", "conditioning", "mask", "mask_overlay")
 TEXT_COLUMNS = ("caption", "gender", "pose", "cloth", "pid")
+
+
+class PartConfig(Protocol):
+    """What the parameters of a stage say of the part of a source that it reads."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def columns(self) -> PhotoColumns: ...
+    @property
+    def part(self) -> SourcePart: ...
 
 
 class IngestConfig(Frozen):
@@ -72,6 +84,8 @@ class SourceRow:
     problem: Problem | None = None
 
 
+Row = TypeVar("Row", bound=SourceRow)
+
 NO_PHOTO = Problem(Reason.IMAGE_MISSING, "The source holds no photo here.")
 
 
@@ -86,9 +100,19 @@ def file_digest(path: Path) -> str:
 
 
 def photo_batches(config: IngestConfig, rows: Iterable[SourceRow]) -> Iterator[StageOutput]:
+    """Rows as `PHOTO_SCHEMA`; see `named_batches`."""
+    return named_batches(config.source, rows, partial(_record, config), PHOTO_SCHEMA)
+
+
+def named_batches(
+    source: str, rows: Iterable[Row], record: Callable[[str, Row], dict[str, Any]], schema: pa.Schema
+) -> Iterator[StageOutput]:
     """Name every row by its content and keep it, or reject it with a reason; one output per batch.
 
     A row without a photo is named by its locator. The second row of a part with the same photo is rejected.
+
+    Args:
+        record: `sample_id` and row -> the columns of `schema`.
     """
     seen: dict[str, str] = {}
     kept: list[dict[str, Any]] = []
@@ -98,23 +122,23 @@ def photo_batches(config: IngestConfig, rows: Iterable[SourceRow]) -> Iterator[S
         photo = row.images.get("image")
         problem = row.problem or image_problem(photo)
         if problem is not None or photo is None:
-            sample_id = f"{config.source}/row-{row.locator}"
+            sample_id = f"{source}/row-{row.locator}"
             problem = problem or NO_PHOTO
             rejected.append(Rejection(sample_id, problem.reason, problem.detail, problem.score, row.uri))
         else:
-            sample_id = f"{config.source}/{sha256(photo.data).hexdigest()[:ID_CHARACTERS]}"
+            sample_id = f"{source}/{sha256(photo.data).hexdigest()[:ID_CHARACTERS]}"
             if sample_id in seen:
                 detail = f"The same bytes as {seen[sample_id]}."
                 rejected.append(Rejection(sample_id, Reason.DUPLICATE_EXACT, detail, None, row.uri))
             else:
                 seen[sample_id] = row.uri
-                kept.append(_record(config, sample_id, row))
+                kept.append(record(sample_id, row))
                 size += sum(len(image.data) for image in row.images.values() if image is not None)
         if len(kept) + len(rejected) >= BATCH_ROWS or size >= BATCH_BYTES:
-            yield _output(kept, rejected)
+            yield StageOutput(pa.RecordBatch.from_pylist(kept, schema=schema), tuple(rejected))
             kept, rejected, size = [], [], 0
     if kept or rejected:
-        yield _output(kept, rejected)
+        yield StageOutput(pa.RecordBatch.from_pylist(kept, schema=schema), tuple(rejected))
 
 
 def image_problem(photo: Encoded | None) -> Problem | None:
@@ -145,7 +169,3 @@ def _record(config: IngestConfig, sample_id: str, row: SourceRow) -> dict[str, A
         **{name: image and {"bytes": image.data, "path": image.name} for name, image in images.items()},
         **{name: row.texts.get(name) for name in TEXT_COLUMNS},
     }
-
-
-def _output(kept: list[dict[str, Any]], rejected: list[Rejection]) -> StageOutput:
-    return StageOutput(pa.RecordBatch.from_pylist(kept, schema=PHOTO_SCHEMA), tuple(rejected))

@@ -8,10 +8,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.ingest.rows import BATCH_ROWS, IMAGE_COLUMNS, TEXT_COLUMNS, Encoded, Problem, SourceRow, base_name
+from tasks.ingest.rows import BATCH_ROWS, IMAGE_COLUMNS, Encoded, Problem, SourceRow, base_name
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
-from tasks.schema.sources import ColumnMapping
+from tasks.schema.sources import PhotoColumns
 
 STREAM_BYTES = 1 << 20
 """What is held of each column while a row group is read; a row group is never held whole."""
@@ -25,7 +25,7 @@ class Column:
     labels: tuple[str, ...] = ()
 
 
-def columns_of(schema: pa.Schema, mapping: ColumnMapping, where: str) -> dict[str, Column]:
+def columns_of(schema: pa.Schema, mapping: PhotoColumns, where: str) -> dict[str, Column]:
     """Role -> column of the source.
 
     `images` stands in for a missing `image`. A column of several photos a row gives the first of them, and a column of
@@ -47,7 +47,7 @@ def columns_of(schema: pa.Schema, mapping: ColumnMapping, where: str) -> dict[st
         data_type = _plain(schema.field(name).type)
         if role in IMAGE_COLUMNS and not _is_image(data_type):
             raise SourceError(f"{where}: column {name!r} holds {data_type}, no image bytes. {_told(schema)}")
-        if role in TEXT_COLUMNS and not _is_text(data_type):
+        if role not in IMAGE_COLUMNS and not _is_text(data_type):
             raise SourceError(f"{where}: column {name!r} holds {data_type}, no text. {_told(schema)}")
         found[role] = Column(name, labels.get(name, ()))
     if "image" not in found:
@@ -199,7 +199,7 @@ def open_parquet(source: IO[bytes] | str, where: str) -> pq.ParquetFile:
 
 def read_rows(
     file: pq.ParquetFile,
-    mapping: ColumnMapping,
+    mapping: PhotoColumns,
     first_row: int,
     rows: int,
     uri_of: Callable[[int], str],
@@ -241,7 +241,7 @@ def _source_row(cells: dict[str, Any], columns: dict[str, Column], locator: str,
     texts: dict[str, str | None] = {}
     problem = None
     for role, column in columns.items():
-        if role in TEXT_COLUMNS:
+        if role not in IMAGE_COLUMNS:
             texts[role] = text_of(cells[column.name], column.labels)
         else:
             images[role], why = _image_of(cells[column.name])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from tasks.models.embedding import EmbeddingSpec
+from tasks.models.image_spec import ImageSpec
 from tasks.schema.records import Frozen
 
 Family = Literal[
@@ -16,6 +17,8 @@ Family = Literal[
     "onnx-recognition",
     "timm-recognition",
     "kprpe-recognition",
+    "timm-image",
+    "open-clip-image",
 ]
 """Which wrapper loads a file."""
 
@@ -28,7 +31,7 @@ class ModelCard(Frozen):
     It comes from `url`, or from `hub_path` in the Hugging Face repository `hub_repo` at the commit `revision`, or (both
     empty) from nowhere that we may download from: then somebody has to put it in place. `sha256` is None only where
     nobody can know it. `thresholds` are those that belong to this model, by name; `embedding` is what a recognition
-    model takes and gives.
+    model takes and gives, `image` what a model of whole pictures does.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -45,6 +48,7 @@ class ModelCard(Frozen):
     input_spec: str
     thresholds: Mapping[str, float] = Field(default_factory=dict)
     embedding: EmbeddingSpec | None = None
+    image: ImageSpec | None = None
     origin: str = ""
 
     @model_validator(mode="after")

@@ -5,10 +5,11 @@ from typing import Final
 from tasks.models.body_cards import BODY_CARDS
 from tasks.models.card import Family, ModelCard
 from tasks.models.face_cards import FACE_CARDS
+from tasks.models.fashion_cards import FASHION_CARDS
 from tasks.models.recognition_cards import RECOGNITION_CARDS
 from tasks.schema.errors import ModelError
 
-CARDS: Final = (*BODY_CARDS, *FACE_CARDS, *RECOGNITION_CARDS)
+CARDS: Final = (*BODY_CARDS, *FACE_CARDS, *RECOGNITION_CARDS, *FASHION_CARDS)
 
 
 def card_named(name: str, family: Family | None = None) -> ModelCard:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from queue import SimpleQueue
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -25,6 +25,8 @@ EXPORTED: Final[tuple[Runtime, ...]] = ("openvino", "onnxruntime")
 """Fastest first, as measured on x86-64 (see `tests/benchmarks/bench_bodies.py`)."""
 
 _importing = Lock()
+_one_at_a_time = Lock()
+_called = Event()
 
 
 @cache
@@ -115,9 +117,10 @@ def _open_openvino(onnx: bytes) -> Run:
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
     }
-    core = openvino.Core()
     try:
-        compiled = core.compile_model(core.read_model(onnx), "CPU", settings)
+        with _one_at_a_time:
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(onnx), "CPU", settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its kin
         raise ModelError(f"OpenVINO does not load the network: {error}") from error
     free: SimpleQueue[Any] = SimpleQueue()
@@ -127,9 +130,19 @@ def _open_openvino(onnx: bytes) -> Run:
     def run(array: NDArray[Any]) -> Arrays:
         request = free.get()
         try:
-            outputs = request.infer([array])
+            outputs = _infer(request, array)
             return [outputs[i].copy() for i in range(len(outputs))]
         finally:
             free.put(request)
 
     return run
+
+
+def _infer(request: Any, array: NDArray[Any]) -> Any:
+    """One call of a network; OpenVINO deadlocks where two threads make the very first ones of a process together."""
+    if _called.is_set():
+        return request.infer([array])
+    with _one_at_a_time:
+        outputs = request.infer([array])
+        _called.set()
+    return outputs

@@ -103,6 +103,10 @@ class Reason(StrEnum):
     SOUND_RATE_LOW = "sound_rate_low"
     AUDIT_SCORE_LOW = "audit_score_low"
 
+    DUPLICATE_NAME = "duplicate_name"
+    ANNOTATION_UNREADABLE = "annotation_unreadable"
+    ANNOTATION_WITHOUT_IMAGE = "annotation_without_image"
+
 
 class RefusedError(MannequinError):
     """A sample that cannot be used: `reason` for the machine, `detail` one sentence for people."""

@@ -1,7 +1,7 @@
 """Where the photos of the pose templates come from, as a person writes it down."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field, model_validator
 
@@ -20,10 +20,30 @@ class SourceKind(StrEnum):
     MANNEQUINS = "mannequins"
 
 
-class ColumnMapping(Form):
+class PhotoColumns(Form):
     """Which column of the source holds what; an empty name: the source has no such column."""
 
     image: str = Field("image", title="Photo", description="Column of the photo; `images` is tried for `image`.")
+
+
+class PhotoPlace(Protocol):
+    """Where photos lie and which columns say what: all that it takes to list them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def columns(self) -> PhotoColumns: ...
+
+
+class ColumnMapping(PhotoColumns):
+    """The columns of photos for pose templates."""
+
     conditioning: str = Field("", title="OpenPose drawing", description="Column of the drawing of the photo's people.")
     mask: str = Field("", title="Mask")
     mask_overlay: str = Field("", title="Mask overlay")

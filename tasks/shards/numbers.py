@@ -1,29 +1,31 @@
 """Numbers that a format wants (`fashion_0000`): assigned once per sample, never changed, never reused.
 
-<root>/ledgers/<name>/000001.json ...     segments, created exclusively and only ever added to
+<root>/ledgers/<name>/000001.json ...     a ledger, see `tasks.shards.ledger`
 
-A segment gives consecutive numbers to a list of samples. Of two writers of one segment the first wins; the other reads
-it and writes the next one. What a killed run leaves is a whole segment or none.
+A segment gives consecutive numbers to a list of samples.
 """
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from tasks.schema.errors import ConfigError, StoreError
-from tasks.schema.records import Frozen
-from tasks.shards.files import disk_errors_explained, temporary
+from tasks.schema.errors import ConfigError
+from tasks.shards.files import disk_errors_explained
+from tasks.shards.ledger import (
+    Segment,
+    append_segment,
+    damaged,
+    is_short_name,
+    ledger_folder,
+    make_durable,
+    read_segments,
+)
 from tasks.shards.store import Store
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-
-class Segment(Frozen):
+class Numbers(Segment):
     """Sample i has the number `first` + i among those of `prefix`; `sha256` is over the three of them."""
 
     prefix: str
@@ -32,13 +34,13 @@ class Segment(Frozen):
     sha256: str
 
     @classmethod
-    def of(cls, prefix: str, first: int, sample_ids: tuple[str, ...]) -> "Segment":
+    def of(cls, prefix: str, first: int, sample_ids: tuple[str, ...]) -> "Numbers":
         said = json.dumps([prefix, first, sample_ids], separators=(",", ":"))
         return cls(prefix=prefix, first=first, sample_ids=sample_ids, sha256=sha256(said.encode()).hexdigest())
 
     @property
     def whole(self) -> bool:
-        return self == Segment.of(self.prefix, self.first, self.sample_ids)
+        return self == Numbers.of(self.prefix, self.first, self.sample_ids)
 
 
 def number_name(prefix: str, number: int) -> str:
@@ -55,9 +57,9 @@ def assign(store: Store, ledger: str, prefix: str, sample_ids: Sequence[str]) ->
         ConfigError: `ledger` or `prefix` is not a short lower-case name.
         StoreError: the ledger is damaged (numbers are never guessed), or the store cannot be written.
     """
-    if _NAME.fullmatch(prefix) is None:
+    if not is_short_name(prefix):
         raise ConfigError(f"The prefix of a number is a short lower-case name, not {prefix!r}.")
-    folder = _ledger_folder(store, ledger)
+    folder = ledger_folder(store, "ledgers", ledger)
     taken: dict[str, int] = {}
     read, given = 0, Counter[str]()
     with disk_errors_explained(store.root):
@@ -68,9 +70,9 @@ def assign(store: Store, ledger: str, prefix: str, sample_ids: Sequence[str]) ->
                     taken.update(zip(segment.sample_ids, range(segment.first, given[prefix]), strict=True))
             fresh = tuple(i for i in dict.fromkeys(sample_ids) if i not in taken)
             if not fresh:
-                _make_durable(store, folder)
+                make_durable(store, folder)
                 return {i: taken[i] for i in sample_ids}
-            _append(store, folder, read + 1, Segment.of(prefix, given[prefix], fresh))
+            append_segment(store, folder, read + 1, Numbers.of(prefix, given[prefix], fresh))
 
 
 def read_ledger(store: Store, ledger: str) -> dict[str, dict[str, int]]:
@@ -80,7 +82,7 @@ def read_ledger(store: Store, ledger: str) -> dict[str, dict[str, int]]:
         StoreError: the ledger is damaged.
     """
     numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for segment in _segments(_ledger_folder(store, ledger), 0, Counter()):
+    for segment in _segments(ledger_folder(store, "ledgers", ledger), 0, Counter()):
         for sample_id in segment.sample_ids:
             numbers[segment.prefix][sample_id] = len(numbers[segment.prefix])
     return dict(numbers)
@@ -91,45 +93,10 @@ def ledgers(store: Store) -> list[str]:
     return sorted(path.name for path in (store.root / "ledgers").glob("*") if path.is_dir())
 
 
-def _ledger_folder(store: Store, ledger: str) -> Path:
-    if _NAME.fullmatch(ledger) is None:
-        raise ConfigError(f"A ledger has a short lower-case name, not {ledger!r}.")
-    return store.root / "ledgers" / ledger
-
-
-def _segments(folder: Path, read: int, given: Counter[str]) -> Iterator[Segment]:
+def _segments(folder: Path, read: int, given: Counter[str]) -> Iterator[Numbers]:
     """Segments after the first `read`; books in `given` how many numbers each prefix has."""
-    last = max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
-    for index in range(read + 1, last + 1):
-        path = _segment_path(folder, index)
-        try:
-            segment = Segment.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, ValidationError) as error:
-            raise StoreError(f"The ledger of numbers is damaged: restore {path} from a backup.") from error
-        if not segment.whole or segment.first != given[segment.prefix]:
-            raise StoreError(f"The ledger of numbers is damaged: restore {path} from a backup.")
+    for segment in read_segments(folder, Numbers, "numbers", read):
+        if segment.first != given[segment.prefix]:
+            raise damaged("numbers", folder)
         given[segment.prefix] += len(segment.sample_ids)
         yield segment
-
-
-def _segment_path(folder: Path, index: int) -> Path:
-    return folder / f"{index:06d}.json"
-
-
-def _append(store: Store, folder: Path, index: int, segment: Segment) -> None:
-    """Create a segment, unless somebody else was first."""
-    written = temporary(store.tmp)
-    try:
-        with store.files.create(written) as stream:
-            stream.write(segment.model_dump_json(indent=0).encode())
-            store.files.sync(stream)
-        store.files.link_exclusive(written, _segment_path(folder, index))
-    finally:
-        store.files.remove(written)
-
-
-def _make_durable(store: Store, folder: Path) -> None:
-    """The names of all segments that we read: numbers leave this module only when they cannot be lost any more."""
-    for place in (folder, folder.parent, store.root):
-        if place.is_dir():
-            store.files.sync_folder(place)

@@ -158,7 +158,8 @@ def test_the_worker_and_the_command_line_share_one_store(started: str, tmp_path:
 def test_up_again_and_after_accidents(started: str) -> None:
     url = started
     before = state_of(url)
-    assert [each["name"] for each in before[0]] == ["music_to_pose", "pose_templates", "video_patches", "webbody"]
+    names = ["music_to_pose", "pose_templates", "runway_street", "video_patches", "webbody"]
+    assert [each["name"] for each in before[0]] == names
     assert [schedule["active"] for schedule in before[0][0]["schedules"]] == [False]
 
     pids = server().pid(), worker().pid()

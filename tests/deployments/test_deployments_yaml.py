@@ -10,8 +10,9 @@ import yaml
 from deployments.local import POOL
 from tasks.schema.forms import Form
 
-NEEDED = {name: ["config"] for name in ("webbody", "video_patches", "music_to_pose")}
-"""Parameters that only a person can say: by which right people's pictures are processed; which films and videos."""
+NEEDED = {name: ["config"] for name in ("webbody", "video_patches", "music_to_pose", "runway_street")}
+"""Parameters that only a person can say: by which right people's pictures are processed; which films, videos
+and photos."""
 
 DECLARED = yaml.safe_load((Path(__file__).parents[2] / "deployments" / "prefect.yaml").read_text())
 

@@ -13,10 +13,14 @@ from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store
+from tests.golden.classified import classified_cases
 from tests.golden.dance_judgement import judgement_cases
 from tests.golden.dance_people import dance_people_cases
 from tests.golden.dances import dance_cases
+from tests.golden.embeddings import embedding_cases
 from tests.golden.films import film_cases
+from tests.golden.looks import look_cases
+from tests.golden.trends import trend_cases
 from tests.golden.webbody import webbody_cases
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
@@ -52,4 +56,8 @@ def cases(store: Store) -> dict[str, Derivation]:
         **dance_cases(),
         **dance_people_cases(store),
         **judgement_cases(store),
+        **look_cases(store),
+        **embedding_cases(store),
+        **classified_cases(store),
+        **trend_cases(store),
     }

@@ -23,8 +23,8 @@ from tests.golden.cases import cases
 FOLDER = Path(__file__).parents[1] / "data" / "golden"
 RELATIVE, ABSOLUTE = 1e-3, 2e-3
 GREY_LEVELS = 3
-DIGESTS = {"sha256", "phash"}
-"""Columns that follow every bit of a picture: present or not is compared, the value is not. So are bare bytes."""
+DIGESTS = {"sha256", "phash", "classifier"}
+"""Columns that follow every bit of a picture or model: present or not is compared, the value is not. So are bare bytes."""
 
 
 def outcome(derivation: Derivation, store: Store) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def plain(value: Any, name: str = "") -> Any:
         return value.isoformat()
     if name in DIGESTS or isinstance(value, bytes):
         return type(value).__name__
-    if isinstance(value, str) and name.endswith("_parts"):
+    if isinstance(value, str) and (name.endswith("_parts") or name == "report"):
         return plain(json.loads(value))
     return value
 

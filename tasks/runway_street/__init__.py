@@ -1,0 +1,1 @@
+"""Runway to street: from photos to categories and trends, all steps joined."""

@@ -1,0 +1,110 @@
+"""The tasks of the flow `runway_street`: each finds or makes shards in the store, or hands them on."""
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.fashion.looks import list_looks
+from tasks.fashion.sources import LookSource
+from tasks.machine.places import PlaceNames
+from tasks.machine.task import RETRIED, as_found, machine
+from tasks.runway_street.build import Build, Joined, Summary, looks_manifest
+from tasks.runway_street.build import open_build as joined_by
+from tasks.runway_street.config import RunwayStreetForm
+from tasks.runway_street.derivations import PartRead, SourceRead, chain
+from tasks.runway_street.exports import write_exports
+from tasks.runway_street.report import source_table, summary_of, trend_markdown
+from tasks.shards.derive import StageNotRunError, realise
+from tasks.shards.manifest import publish_manifest, read_manifest
+
+
+@task(name="list source", task_run_name="list {source.name}", **RETRIED)
+def list_source(source: LookSource, config: RunwayStreetForm, places: PlaceNames) -> SourceRead:
+    """The photos that a source offers now, in parts."""
+    listing = list_looks(source, machine(places).hub, config.part_rows)
+    rows = sum(part.rows for part in listing.parts)
+    get_run_logger().info("%s: %d photos in %d parts", source.name, rows, len(listing.parts))
+    return SourceRead(source=source, listing=listing)
+
+
+@task(name="look at part", task_run_name="look at {read.source.name} {read.part.first_row}", tags=["cpu"], **RETRIED)
+def look_at_part(read: PartRead, config: RunwayStreetForm, places: PlaceNames) -> int:
+    """Labels and embeddings of a part, as far as the run goes; returns how many photos are left."""
+    here = machine(places)
+    outcome = realise(chain(read, config, here).of(config.last_per_part), here.store, only=config.steps)
+    return as_found(outcome.cached, outcome.record.data.rows)
+
+
+@task(name="open build", **RETRIED)
+def open_build(read: tuple[PartRead, ...], config: RunwayStreetForm, places: PlaceNames) -> Build:
+    """What is joined now."""
+    return joined_by(read, config, machine(places))
+
+
+@task(name="group", **RETRIED)
+def group_looks(build: Build, places: PlaceNames) -> int:
+    """All photos, each once, with those that belong together; returns how many there are."""
+    here = machine(places)
+    outcome = realise(Joined(build, here).groups, here.store, only=build.config.steps)
+    return as_found(outcome.cached, outcome.record.data.rows)
+
+
+@task(name="learn categories", tags=["cpu"], **RETRIED)
+def learn_categories(build: Build, places: PlaceNames) -> str:
+    """A classifier of the street's labels; returns its key."""
+    here = machine(places)
+    outcome = realise(Joined(build, here).classifier, here.store, only=build.config.steps)
+    return as_found(outcome.cached, outcome.record.key)
+
+
+@task(name="predict part", task_run_name="predict part {number}", tags=["cpu"], **RETRIED)
+def predict_part(build: Build, number: int, places: PlaceNames) -> int:
+    """What the photos of a part are taken for; returns how many there are."""
+    here = machine(places)
+    outcome = realise(Joined(build, here).predictions[number], here.store, only=build.config.steps)
+    return as_found(outcome.cached, outcome.record.data.rows)
+
+
+@task(name="compare sides", tags=["cpu"], **RETRIED)
+def compare_sides(build: Build, places: PlaceNames) -> int:
+    """The runway against the street; returns how many shares were compared."""
+    here = machine(places)
+    outcome = realise(Joined(build, here).trends, here.store, only=(*build.config.steps, "look_verdicts"))
+    return as_found(outcome.cached, outcome.record.data.rows)
+
+
+@task(name="publish", **RETRIED)
+def publish_build(build: Build, places: PlaceNames) -> Build:
+    """The manifest of what was made."""
+    here = machine(places)
+    manifest = looks_manifest(build, here)
+    publish_manifest(here.store, manifest)
+    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+
+
+@task(name="export", **RETRIED)
+def export_build(build: Build, places: PlaceNames) -> tuple[str, ...]:
+    """Tables, features, the classifier and pages; returns where they are."""
+    here = machine(places)
+    if not Joined(build, here).made("trends"):
+        raise StageNotRunError("trends")
+    manifest = read_manifest(here.store, build.flow, build.manifest)
+    folders = write_exports(build, manifest, here)
+    create_markdown_artifact(
+        trend_markdown(build, here), key="runway-street-trends", description="The runway against the street"
+    )
+    return tuple(str(folder) for folder in folders)
+
+
+@task(name="report", **RETRIED)
+def report_build(build: Build, exports: tuple[str, ...], places: PlaceNames) -> Summary:
+    """Funnel and what became of every source, as artifacts of the run; leftovers of kills are swept."""
+    here = machine(places)
+    here.store.sweep_temporary()
+    manifest = read_manifest(here.store, build.flow, build.manifest)
+    create_table_artifact(
+        manifest.funnel.rows(), key="runway-street-funnel", description="Rows in, kept and rejected at every stage"
+    )
+    create_table_artifact(
+        source_table(build, here), key="runway-street-sources", description="What became of every source"
+    )
+    return summary_of(build, manifest, here).model_copy(update={"exports": exports})

@@ -1,10 +1,21 @@
-"""How results stand in a terminal."""
+"""How results and errors stand in a terminal."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from flows.console import INTERRUPTED
+from tasks.schema.errors import MannequinError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def summary_lines(summary: "BaseModel", indent: str = "") -> list[str]:
@@ -33,3 +44,16 @@ def _lines(title: str, value: Any, indent: str) -> list[str]:
     elif isinstance(value, (tuple, list)):
         return [f"{indent}{title}", *(f"{indent}  {each}" for each in value)]
     return [f"{indent}{title:<{20 - len(indent)}} {value}"]
+
+
+@contextmanager
+def errors_explained() -> Iterator[None]:
+    """One red line for what a person can act on; Ctrl+C ends quietly."""
+    try:
+        yield
+    except MannequinError as error:
+        ERR.print(f"[red]Error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        ERR.print("Stopped. What is finished is kept: the same command goes on from there.")
+        sys.exit(INTERRUPTED)

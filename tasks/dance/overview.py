@@ -1,8 +1,7 @@
 """Pages on a finished dataset of music and poses: one HTML file that needs no network, and Markdown for an artifact."""
 
-import base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -11,6 +10,7 @@ from tasks.dance.clip_frames import ClipError
 from tasks.dance.show import poster
 from tasks.exports.card import markdown_table, plain
 from tasks.images.sheet import encode_jpeg, thumbnail
+from tasks.reports.elements import STYLE, data_uri, document, table
 from tasks.schema.clips import CLIP_FPS
 
 Row = Mapping[str, Any]
@@ -24,13 +24,10 @@ _FEWEST_BYTES: Final = 4_000
 """Of the Markdown, that stay free for its closing line."""
 
 _STYLE: Final = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1240px;padding:0 1rem;color:#222;background:#fafafa}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse}
-td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}th{font-weight:600;color:#555}
-td.n{text-align:right;font-variant-numeric:tabular-nums}article{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1.4rem 0;
-padding:1rem;background:#fff;border:1px solid #e2e2e2;border-radius:6px}article img{width:min(100%,760px);height:auto}
+body{max-width:1240px}article{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1.4rem 0;padding:1rem;background:#fff;
+border:1px solid #e2e2e2;border-radius:6px}article img{width:min(100%,760px);height:auto}
 article h3{margin:0 0 .4rem;font-size:1rem;overflow-wrap:anywhere}article div{flex:1 1 20rem;min-width:0}
-ul{padding-left:1.1rem;margin:.4rem 0}.missing{width:min(100%,760px);padding:3rem 1rem;background:#e2e2e2}
+.missing{width:min(100%,760px);padding:3rem 1rem;background:#e2e2e2}
 """
 
 
@@ -81,7 +78,7 @@ def overview_page(overview: Overview, samples: Iterable[SampleView]) -> str:
     Args:
         samples: those to show; a few hundred make a page of some ten megabytes.
     """
-    return "".join(_page(overview, samples))
+    return document(overview.title, _body(overview, samples), STYLE + _STYLE)
 
 
 def overview_markdown(overview: Overview, samples: Iterable[SampleView], largest: int = LARGEST_MARKDOWN) -> str:
@@ -133,22 +130,14 @@ def facts_of(view: SampleView) -> list[tuple[str, str]]:
     ]
 
 
-def _page(overview: Overview, samples: Iterable[SampleView]) -> Iterator[str]:
-    title = escape(overview.title)
-    yield (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src '
-        f'\'unsafe-inline\'"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
-    )
-    yield "<h2>Counts</h2>\n" + _table(("", ""), [(name, count) for name, count in overview.counts.items()])
+def _body(overview: Overview, samples: Iterable[SampleView]) -> Iterator[str]:
+    yield "<h2>Counts</h2>\n" + table(("", ""), [(name, count) for name, count in overview.counts.items()])
     yield "<h2>Rejected</h2>\n"
     reasons = overview.reasons()
-    yield _table(("stage", "reason", "rejected", "for example"), reasons) if reasons else "<p>Nothing.</p>\n"
+    yield table(("stage", "reason", "rejected", "for example"), reasons) if reasons else "<p>Nothing.</p>\n"
     yield "<h2>Samples</h2>\n"
     for sample in samples:
         yield _article(sample)
-    yield "</body></html>\n"
 
 
 def _article(view: SampleView) -> str:
@@ -166,16 +155,6 @@ def _findings_markdown(view: SampleView) -> list[str]:
     return ["\n".join(f"- {plain(finding)}" for finding in view.audit["findings"])] if view.audit["findings"] else []
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    first = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>\n" for row in rows)
-    return f"<table><tr>{first}</tr>\n{lines}</table>\n"
-
-
-def _cell(value: object) -> str:
-    return f'<td class="n">{value:,}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
-
-
 def _poster(view: SampleView, width_px: int, quality: int) -> str | None:
     """The poster as a data URI; None: the clip does not decode."""
     frame = view.reference["reference_frame"]
@@ -184,4 +163,4 @@ def _poster(view: SampleView, width_px: int, quality: int) -> str | None:
     except ClipError:
         return None
     encoded = encode_jpeg(thumbnail(picture, width_px), quality)
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+    return data_uri(encoded)

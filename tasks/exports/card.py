@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tasks.shards.manifest import Manifest
+from tasks.shards.manifest import BuildModel, Manifest
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 """Source: the hub's dataset card specification, `size_categories`."""
@@ -14,6 +14,10 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _WHAT = (
     "photos with OpenPose-18 keypoints of the main person in pixels of the upright photo, their description, and the "
     "pictures that the source gave with them, byte for byte."
+)
+_NON_COMMERCIAL = (
+    "Weights that may not be used commercially, or were trained on data that may not be, decided what is in here: "
+    "{names}. Whoever wants to use this for profit has to build it again with other models."
 )
 _TERMS = "Each row carries the licence and the address of its source."
 _LOAD = """## Load
@@ -88,14 +92,30 @@ def build_sections(manifest: Manifest | None) -> list[str]:
     """Models, funnel and origin of a build, each a section; none without a manifest."""
     if manifest is None:
         return []
-    models = [(model.name, model.licence, model.sha256) for model in manifest.models]
+    models = [(model.name, _terms(model), model.sha256) for model in manifest.models]
     funnel = manifest.funnel.rows()
     return [
+        *_non_commercial(manifest),
         *(["## Models\n\n" + markdown_table(("model", "licence", "sha256"), models)] if models else []),
         "## Funnel\n\nWhat each stage took in, kept, and rejected by reason.\n\n"
         + markdown_table(tuple(funnel[0]) if funnel else (), [tuple(row.values()) for row in funnel]),
         f"Flow `{manifest.flow}`, code `{manifest.code}`, manifest `{manifest.digest}`.",
     ]
+
+
+def non_commercial_sentence(models: Iterable[BuildModel]) -> str:
+    """What a card or a page says where weights decided rows that may not be used for profit; empty: none did."""
+    names = ", ".join(sorted(model.name for model in models if model.non_commercial))
+    return _NON_COMMERCIAL.format(names=names) if names else ""
+
+
+def _non_commercial(manifest: Manifest) -> list[str]:
+    said = non_commercial_sentence(manifest.models)
+    return [f"## Non-commercial use only\n\n**{plain(said)}**"] if said else []
+
+
+def _terms(model: BuildModel) -> str:
+    return f"{model.licence}, non-commercial" if model.non_commercial else model.licence
 
 
 def column_kind(kind: pa.DataType) -> str:

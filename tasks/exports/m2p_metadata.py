@@ -14,6 +14,9 @@ from tasks.shards.manifest import Manifest
 
 FORMAT_VERSION: Final = 1
 
+_ASKED: Final = {"by_song": "song_group", "by_person": "person_group"}
+"""Parameters of the split -> what it then keeps together."""
+
 
 class M2PFacts:
     """Adds up what a dataset holds, sample by sample; `samples` by folder."""
@@ -125,6 +128,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def kept_together(manifest: Manifest | None) -> tuple[str, ...]:
+    """Columns of which no value is in two splits; those that a build may leave out only where it says that it did not.
+
+    Args:
+        manifest: the build.
+    """
+    asked = manifest.params.get("split") if manifest else None
+    found = [column for name, column in _ASKED.items() if isinstance(asked, dict) and asked.get(name) is True]
+    return ("sample_id", "folder", "video", "group", *found)
 
 
 def listed_folders(data: bytes) -> set[str]:

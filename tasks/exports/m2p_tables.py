@@ -14,11 +14,12 @@ from typing import IO, Final, Literal
 
 import pyarrow as pa
 
+from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.m2p_arrays import npy_bytes
 from tasks.exports.m2p_card import m2p_card
 from tasks.exports.m2p_files import SPLITS
 from tasks.exports.m2p_join import JOINED_SCHEMA, PIXELS, Moved, Sample, VideoShards, joined_samples, part_of
-from tasks.exports.m2p_metadata import M2PFacts, finite
+from tasks.exports.m2p_metadata import M2PFacts, finite, kept_together
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.exports.parquet import FILE_BYTES
 from tasks.exports.webbody_formats import Drafts
@@ -98,7 +99,12 @@ def export_m2p_tables(
         drafts.settle()
         out.adopt_all(dict(sorted(drafts.made.items())))
         out.put({"README.md": m2p_card(facts, title, formats, SAMPLES_SCHEMA, manifest).encode()})
-        change = out.finish()
+        apart = tuple((name,) for name in SPLITS)
+        out.declare(
+            Disjoint(("samples/{split}-*.parquet", "webdataset/{split}-*.tar"), kept_together(manifest), splits=apart),
+            Disjoint(("clips/{split}-*.parquet",), ("sample_id", "folder", "video"), splits=apart),
+        )
+        change = out.finish(MadeBy.of(manifest))
     return M2PTablesExport(folder, facts.splits, facts.with_face, change)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.jpeg import RECIPE as JPEG_RECIPE
 from tasks.exports.jpeg import as_jpeg
 from tasks.exports.m2p_arrays import POSE_RECIPE, npy_bytes, pose_annotations
 from tasks.exports.m2p_files import FACE, METADATA, MUSIC, MUSIC_WIDTH, POSES, REFERENCE, SPLITS, VIDEO
 from tasks.exports.m2p_join import Moved, Sample, VideoShards, joined_samples
-from tasks.exports.m2p_metadata import M2PFacts, listed_folders
+from tasks.exports.m2p_metadata import M2PFacts, kept_together, listed_folders
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.images.decode import DecodeError
 from tasks.schema.errors import StoreError
@@ -78,7 +79,12 @@ def export_m2p_tree(
                     pending.add(path, made_from, make())
         pending.put()
         out.put({METADATA: facts.to_bytes(manifest)})
-        change = out.finish()
+        apart = tuple((name,) for name in SPLITS)
+        out.declare(
+            Disjoint((METADATA,), kept_together(manifest), "split", apart),
+            Disjoint((f"{{split}}/{{folder}}/{VIDEO}",), ("folder",), "", apart),
+        )
+        change = out.finish(MadeBy.of(manifest))
     now = {f"{told['split']}/{name}" for name, told in facts.samples.items()}
     for gone in before - now:
         with suppress(OSError):

@@ -1,30 +1,48 @@
 """A folder that we share with others: we know our own files, replace only those, and remove only those.
 
-<folder>/.mannequin/files.json     our files: name -> [digest, what it was made from], as of the last export that ended
+<folder>/contents.json             what the export holds, and verify.py, which checks it: see `tasks.exports.contents`
+<folder>/.mannequin/files.json     our files as of the last export that ended: name -> [digest, what it was made from,
+                                   what contents.json says of it]
 <folder>/.mannequin/journal/       the same of files that an export is about to write; gone when it has ended
+<folder>/.mannequin/beside.json    the same of files that others look after and contents.json lists as well
 <folder>/.mannequin/tmp/           files in the making; gone when it has ended
 <folder>/.mannequin/lock           one export at a time
 
 A file is noted in the journal before it gets its name, so that a killed export never leaves a file that we do not know.
+The order at the end: verify.py and contents.json when all files have their names; then what is in no list any more
+goes; then files.json; then the journal. So contents.json is the old one or the new one, whole, and while the journal is
+there verify.py says that the export has not ended.
 """
 
 import fcntl
-import json
 import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Annotated, Self
+from typing import IO, Self
 from uuid import uuid4
 
 from blake3 import blake3
-from pydantic import Field, TypeAdapter, ValidationError
 
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.exports.contents import (
+    CONTENTS,
+    VERIFY,
+    Disjoint,
+    FileFacts,
+    MadeBy,
+    Note,
+    contents_bytes,
+    digest_of,
+    learn_facts,
+    notes_bytes,
+    read_notes,
+    verify_bytes,
+)
+from tasks.schema.errors import ConfigError
 from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
@@ -33,18 +51,18 @@ _SYNCS_AT_ONCE = 8
 TURN_S = 600.0
 """How long an export waits for another one of the same folder."""
 
-_LISTED = TypeAdapter(
-    dict[Annotated[str, Field(pattern=f"^{_NAME}$")], tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], str]]
-)
-
 
 @dataclass(frozen=True)
 class FolderChange:
-    """How many files an export wrote, found right already, and removed because the build has them no more."""
+    """How many files an export wrote, found right already, and removed because the build has them no more.
+
+    contents.json and verify.py do not count; `contents` is the BLAKE2b-256 of the former, for `verify.py --expect`.
+    """
 
     written: int
     kept: int
     removed: int
+    contents: str
 
 
 def write_synced(files: LocalFiles, contents: Mapping[Path, bytes]) -> None:
@@ -77,8 +95,9 @@ class OwnedFolder:
         self._ours = folder / ".mannequin"
         self._tmp = self._ours / "tmp"
         self._journal = self._ours / "journal"
-        self._known: dict[str, dict[str, str]] = {}
-        self._now: dict[str, tuple[str, str]] = {}
+        self._known: dict[str, dict[str, Note]] = {}
+        self._now: dict[str, Note] = {}
+        self._disjoint: list[Disjoint] = []
         self._written = self._kept = 0
         self._stack = ExitStack()
 
@@ -91,6 +110,8 @@ class OwnedFolder:
             self._take_turn(lock)
             self._clear_temporary()
             self._known = self._read_lists()
+            for name in (VERIFY, CONTENTS):
+                self._demand_free(name)
             self._stack = stack.pop_all()
         return self
 
@@ -126,7 +147,7 @@ class OwnedFolder:
 
     def keep(self, name: str, made_from: str) -> bool:
         """Keep a file that an earlier export made from the same and nobody has changed; False: there is none."""
-        known = self._known.get(name, {})
+        known = {digest: note.made_from for digest, note in self._known.get(name, {}).items()}
         path = self.folder / name
         if made_from not in known.values() or self._is_redirected(name) or not path.is_file():
             return False
@@ -165,22 +186,60 @@ class OwnedFolder:
                 changed[name] = path
         self._place(changed)
 
-    def finish(self) -> FolderChange:
-        """Remove what earlier exports wrote and this one did not, and note what is ours now."""
+    def declare(self, *disjoint: Disjoint) -> None:
+        """Say which splits share nothing; contents.json holds it, verify.py checks it."""
+        self._disjoint += disjoint
+
+    def finish(self, made_by: MadeBy | None = None, beside: Mapping[str, str] | None = None) -> FolderChange:
+        """List what is there now, remove what earlier exports wrote and this one did not, and note what is ours.
+
+        Args:
+            made_by: the build, for contents.json.
+            beside: further files of the export, which the caller looks after: name -> BLAKE3.
+        """
+        written, kept = self._written, self._kept
+        told = self._write_contents(made_by, beside or {})
         removed = 0
         for name in sorted(self._known.keys() - self._now.keys()):
             path = self.folder / name
             if path.is_file() and not self._is_redirected(name) and file_digest(path) in self._known[name]:
                 self._files.remove(path)
                 removed += 1
-        listed = json.dumps(dict(sorted(self._now.items())), indent=0).encode()
-        if not self._has_bytes(self._ours / "files.json", listed):
-            self._write_list(self._ours / "files.json", listed)
+        self._write_if_other(self._ours / "files.json", notes_bytes(self._now))
         for path in self._journal.iterdir():
             self._files.remove(path)
         self._journal.rmdir()
         self._tmp.rmdir()
-        return FolderChange(self._written, self._kept, removed)
+        return FolderChange(written, kept, removed, told)
+
+    def _write_contents(self, made_by: MadeBy | None, beside: Mapping[str, str]) -> str:
+        """Write verify.py and contents.json; the digest of the latter."""
+        self._learn({name: self.folder / name for name in self._now})
+        facts = {name: note.facts for name, note in self._now.items() if note.facts is not None}
+        facts |= self._facts_beside(beside)
+        script = verify_bytes()
+        facts[VERIFY] = FileFacts(len(script), digest_of(script))
+        listed = contents_bytes(facts, self._disjoint, made_by)
+        self.put({VERIFY: script, CONTENTS: listed})
+        return digest_of(listed)
+
+    def _facts_beside(self, beside: Mapping[str, str]) -> dict[str, FileFacts]:
+        """The facts of files that others look after, noted for the next time."""
+        path = self._ours / "beside.json"
+        noted = read_notes(path) if path.exists() else {}
+        notes = {name: noted.get(name, Note("")) for name in beside}
+        facts = {name: note.facts for name, note in notes.items() if note.facts and note.digest == beside[name]}
+        facts |= learn_facts({name: (self.folder / name, beside[name]) for name in beside.keys() - facts.keys()})
+        if beside or noted:
+            new = {name: Note(digest, facts=facts[name]) for name, digest in beside.items()}
+            self._write_if_other(path, notes_bytes(new))
+        return facts
+
+    def _learn(self, files: Mapping[str, Path]) -> None:
+        """Note the facts of booked files that lie under these paths, where they are not known."""
+        wanted = {name: (path, self._now[name].digest) for name, path in files.items() if not self._now[name].facts}
+        for name, facts in learn_facts(wanted):
+            self._now[name] = replace(self._now[name], facts=facts)
 
     def _clear_temporary(self) -> None:
         for path in self._tmp.glob("*.part"):
@@ -193,14 +252,21 @@ class OwnedFolder:
         right = path.is_file() and path.stat().st_size == size and file_digest(path) == digest
         if right:
             self._kept += 1
-        elif path.exists() and name not in self._known:
-            raise ConfigError(f"{path} is not ours and in the way: move it, or export into another folder.")
+        else:
+            self._demand_free(name)
         return right
+
+    def _demand_free(self, name: str) -> None:
+        if not self.is_free(name):
+            raise ConfigError(
+                f"{self.folder / name} is not ours and in the way: move it, or export into another folder."
+            )
 
     def _book(self, name: str, digest: str, made_from: str) -> None:
         if re.fullmatch(_NAME, name) is None or name in self._now or self._is_redirected(name):
             raise ConfigError(f"{name!r} is no place for a file of the export in {self.folder}.")
-        self._now[name] = digest, made_from
+        known = self._known.get(name, {}).get(digest, Note(digest))
+        self._now[name] = replace(known, made_from=made_from)
 
     def _is_redirected(self, name: str) -> bool:
         """Whether a link stands between the folder and the file, so that it would lie elsewhere."""
@@ -211,8 +277,8 @@ class OwnedFolder:
     def _place(self, changed: Mapping[str, Path]) -> None:
         if not changed:
             return
-        said = json.dumps({name: self._now[name] for name in changed}).encode()
-        self._write_list(self._journal / f"{uuid4().hex}.json", said)
+        self._learn(changed)
+        self._write_list(self._journal / f"{uuid4().hex}.json", notes_bytes({n: self._now[n] for n in changed}))
         for name, path in changed.items():
             self._files.replace(path, self.folder / name)
         for folder in sorted({(self.folder / name).parent for name in changed}):
@@ -225,18 +291,15 @@ class OwnedFolder:
         self._files.replace(written, path)
         self._files.sync_folder(path.parent)
 
-    def _has_bytes(self, path: Path, data: bytes) -> bool:
-        return path.is_file() and path.read_bytes() == data
+    def _write_if_other(self, path: Path, data: bytes) -> None:
+        if not path.is_file() or path.read_bytes() != data:
+            self._write_list(path, data)
 
-    def _read_lists(self) -> dict[str, dict[str, str]]:
-        """Name -> digest -> what it was made from, of every file that is or may be ours."""
-        known: dict[str, dict[str, str]] = {}
+    def _read_lists(self) -> dict[str, dict[str, Note]]:
+        """Name -> digest -> note of every file that is or may be ours."""
+        known: dict[str, dict[str, Note]] = {}
         for path in (self._ours / "files.json", *sorted(self._journal.iterdir())):
             if path.exists():
-                try:
-                    listed = _LISTED.validate_json(path.read_bytes())
-                except ValidationError as error:
-                    raise StoreError(f"{path} is damaged: remove it; files of earlier exports then stay.") from error
-                for name, (digest, made_from) in listed.items():
-                    known.setdefault(name, {})[digest] = made_from
+                for name, note in read_notes(path).items():
+                    known.setdefault(name, {})[note.digest] = note
         return known

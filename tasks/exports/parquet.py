@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.exports.card import CardFacts, dataset_card
+from tasks.exports.contents import MadeBy
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.exports.rows import pick, read_templates
 from tasks.schema.columns import IMAGE, SAMPLE_FIELDS, shard_schema
@@ -90,7 +91,7 @@ def export_parquet(
         data_files = tuple(name for each in series.values() for name in each.names)
         facts = _facts(title, table, sum((folder / name).stat().st_size for name in data_files), manifest)
         out.put({"README.md": dataset_card(facts).encode()})
-        change = out.finish()
+        change = out.finish(MadeBy.of(manifest))
     return ParquetExport(folder, dict(facts.rows), data_files, change)
 
 

@@ -17,14 +17,16 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.exports.webbody_card import WebBodyCard, webbody_cards
 from tasks.exports.webbody_cut import BUNDLE_SCHEMA, RECIPE
 from tasks.exports.webbody_facts import FACTS, WHOLE, BundleConfig, BundleFacts, read_facts
-from tasks.exports.webbody_fill import FillingBundle
+from tasks.exports.webbody_fill import ROWS, FillingBundle, list_name
 from tasks.exports.webbody_formats import SPLITS
 from tasks.exports.webbody_join import WebBodyShards, members_plan, open_shards
 from tasks.exports.webbody_pieces import Pieces
+from tasks.identity.subsets import WB_TESTING
 from tasks.schema.errors import ConfigError
 from tasks.shards.files import LocalFiles, file_digest
 from tasks.shards.numbers import assign
@@ -115,8 +117,22 @@ def _finished(
     for name, facts in made.items():
         said = (facts.model_dump_json(indent=1) + "\n").encode()
         outs[name].put({**webbody_cards(facts, card), FACTS: said}, {FACTS: facts.made_from})
-        changes[name] = outs[name].finish()
+        outs[name].declare(*_disjoint(facts))
+        changes[name] = outs[name].finish(MadeBy.of(card.manifest))
     return BundlesExport(root, made, changes)
+
+
+def _disjoint(facts: BundleFacts) -> tuple[Disjoint, ...]:
+    """What the splits of a bundle do not share, nor wb_testing with the other subsets."""
+    splits = tuple((name,) for name in SPLITS)
+    keys = ("sample_id", "identity", "group_id", "photo_sha256")
+    files = ("data/{split}-*.parquet", "webdataset/{split}-*.tar")
+    rules = (Disjoint((ROWS,), (*keys, "local_idx"), splits=splits), Disjoint(files, keys, splits=splits))
+    others = tuple(name for name in facts.config.subsets if name != WB_TESTING)
+    if facts.name != WHOLE:
+        return rules
+    listed = Disjoint((list_name("{split}"),), ("local_idx",), "", splits)
+    return (*rules, listed, Disjoint((ROWS,), keys[:3], "subsets", ((WB_TESTING,), others)))
 
 
 def _up_to_date(folder: Path, files: LocalFiles, made_from: str) -> BundleFacts | None:

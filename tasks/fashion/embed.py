@@ -31,7 +31,8 @@ class EmbedConfig(Frozen):
         "resnet50-tv-in1k",
         title="Embedding model",
         min_length=1,
-        description="resnet50-tv-in1k, or timm:<architecture> or open_clip:<architecture> with weights of your own.",
+        description="resnet50-tv-in1k, or an architecture with weights of your own: timm:resnet18.tv_in1k, "
+        "open_clip:ViT-B-32. Its tag says how photos are prepared.",
     )
     weights: str = Field(
         "",

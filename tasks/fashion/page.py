@@ -1,6 +1,5 @@
 """The report on a build of runway and street: one HTML file that needs no network."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from tasks.fashion.plots import FALSE_DISCOVERY_RATE, is_marked, ranked, trend_plot
 from tasks.fashion.trends import POWERED, UNCORRECTED
+from tasks.reports.elements import STYLE, data_uri, document, picture, tiles
 
 Row = Mapping[str, Any]
 Section = tuple[str, str | bytes]
@@ -19,20 +19,8 @@ MOST_SCOPES: Final = 60
 """Designers and seasons that are shown; the table of trends has them all."""
 
 _STYLE: Final = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1160px;padding:0 1rem;color:#222;background:#fafaf8}
-h1{font-size:1.7rem;margin:0 0 .3rem}h2{font-size:1.25rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #ddd;
-padding-bottom:.2rem}h3{font-size:1.02rem;margin:1.6rem 0 .4rem}p{max-width:52rem;margin:.5rem 0}
-table{border-collapse:collapse;font-size:14px}td,th{text-align:left;padding:.22rem .9rem .22rem 0;vertical-align:top;
-border-bottom:1px solid #ececec}th{font-weight:600;color:#555}.n{text-align:right;font-variant-numeric:tabular-nums;
-white-space:nowrap}tr.marked td{background:#fff6e0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.8rem;margin:1.2rem 0}
-.tiles div{background:#fff;border:1px solid #e2e2e2;border-radius:6px;padding:.6rem 1rem}
-.tiles b{display:block;font-size:1.35rem;font-weight:600;font-variant-numeric:tabular-nums}.tiles span{color:#666}
-.caution{border-left:4px solid #d9930d;background:#fff6e0;padding:.5rem .9rem;margin:1rem 0;max-width:52rem}
-.fine{color:#666;font-size:13px}
+tr.marked td{background:#fff6e0}.caution{border-left-color:#d9930d;background:#fff6e0}
 img{max-width:100%;height:auto;background:#fff;border:1px solid #e2e2e2;border-radius:6px}
-details{margin:.6rem 0}summary{cursor:pointer;color:#1f6f8b}
-.wide{overflow-x:auto}ul{max-width:52rem;padding-left:1.2rem}
 """
 
 _CAVEATS: Final = f"""
@@ -67,7 +55,7 @@ class TrendReport:
 
 def trend_page(report: TrendReport) -> str:
     """The page as HTML. It loads nothing, runs no script, and pictures lie in it; sections are trusted as they are."""
-    return "".join(_page(report))
+    return document(report.title, _body(report), STYLE + _STYLE)
 
 
 def headline(row: Row) -> str:
@@ -78,14 +66,7 @@ def headline(row: Row) -> str:
     return f"{row['label']}: {', '.join(shares)} (difference {points} points, {row['estimate']})"
 
 
-def _page(report: TrendReport) -> Iterator[str]:
-    title = escape(report.title)
-    yield (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; style-src '
-        f'\'unsafe-inline\'"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
-    )
+def _body(report: TrendReport) -> Iterator[str]:
     yield _tiles(report.facts)
     whole = [row for row in report.trends if row["scope"] == "all"]
     best = POWERED if any(_compared(row) for row in whole if row["estimate"] == POWERED) else UNCORRECTED
@@ -105,7 +86,7 @@ def _page(report: TrendReport) -> Iterator[str]:
     for name, shown in report.sections:
         yield f"<h2>{escape(name)}</h2>\n" + (_picture(shown, name) if isinstance(shown, bytes) else shown) + "\n"
     yield f"<h2>What to keep in mind</h2>\n<ul>{_CAVEATS}</ul>\n"
-    yield "<h2>Left out</h2>\n" + _rejected(report.rejects) + _facts(report.facts) + "</body></html>\n"
+    yield "<h2>Left out</h2>\n" + _rejected(report.rejects) + _facts(report.facts)
 
 
 def _tiles(facts: Mapping[str, Any]) -> str:
@@ -117,8 +98,7 @@ def _tiles(facts: Mapping[str, Any]) -> str:
         ("runway photos labelled", facts.get("runway_labelled")),
         ("street photos labelled", facts.get("street_labelled")),
     ]
-    tiles = "".join(f"<div><b>{value:,}</b><span>{name}</span></div>" for name, value in shown if value is not None)
-    return f'<div class="tiles">{tiles}</div>\n'
+    return tiles((name, value) for name, value in shown if value is not None)
 
 
 def _headlines(rows: Sequence[Row], most: int = 5) -> str:
@@ -133,8 +113,8 @@ def _headlines(rows: Sequence[Row], most: int = 5) -> str:
 
 
 def _comparison(rows: Sequence[Row], title: str, *, folded: bool) -> str:
-    picture = _picture(trend_plot(rows, title), title) if any(_shared(row) for row in rows) else ""
-    table = f"{picture}\n<details><summary>Numbers</summary>{_table(rows)}</details>\n"
+    shown = _picture(trend_plot(rows, title), title) if any(_shared(row) for row in rows) else ""
+    table = f"{shown}\n<details><summary>Numbers</summary>{_table(rows)}</details>\n"
     return f"<details><summary>{escape(title)}</summary>{table}</details>\n" if folded else table
 
 
@@ -224,7 +204,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _picture(png: bytes, alt: str) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(alt)}">'
+    return picture(data_uri(png, "png"), alt)
 
 
 def _shared(row: Row) -> bool:

@@ -109,8 +109,7 @@ def m2p_manifest(build: Build, machine: Machine) -> Manifest:
         step: records for step in (*PER_VIDEO, "split") if (records := joined.made(step))
     }
     params = build.config.build_params() | {"before": [ref.model_dump(mode="json") for ref in build.before]}
-    licences = {card.name: card.licence for card in CARDS}
-    return build_manifest(machine.store, FLOW if "split" in outputs else UNFINISHED, params, outputs, licences)
+    return build_manifest(machine.store, FLOW if "split" in outputs else UNFINISHED, params, outputs, CARDS)
 
 
 def video_shards(build: Build, machine: Machine) -> tuple[list[VideoShards], Path]:

@@ -6,6 +6,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.dance.overview import overview_markdown
+from tasks.lineage.remembered import remember_build
 from tasks.m2p.build import Build, Joined, Summary, m2p_manifest, output_folder, summary_of, video_shards
 from tasks.m2p.build import open_build as joined_by
 from tasks.m2p.config import MusicToPoseForm
@@ -61,7 +62,9 @@ def publish_build(build: Build, places: PlaceNames) -> Build:
     here = machine(places)
     manifest = m2p_manifest(build, here)
     publish_manifest(here.store, manifest)
-    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    remember_build(here.store, manifest, published)
+    return published
 
 
 @task(name="export", **RETRIED)

@@ -7,6 +7,7 @@ from typing import Self
 
 import pyarrow.parquet as pq
 
+from tasks.exports.contents import MadeBy
 from tasks.exports.owned import OwnedFolder
 from tasks.machine.places import Machine
 from tasks.patches.build import Build, tree_of
@@ -88,13 +89,18 @@ class Report:
 
 
 def finish_tree(build: Build, records: Sequence[ShardRecord], report: Report, machine: Machine) -> int:
-    """Put card and sheet into the tree, unless such files of somebody else are there, and remove files of patches that
-    are no part of the build any more; returns how many went.
+    """Put card and sheet into the tree, unless such files of somebody else are there, with the list of all files and
+    the script that checks them, and remove files of patches that are no part of the build any more; returns how many
+    went.
+
+    Raises:
+        StoreError: the tree lacks a piece of the build, or a file of one is damaged.
     """
     tree = tree_of(build, machine)
+    patches = PatchTree(tree, build.config.categories, build.config.formats, build.config.layout)
+    current = [record.facts for record in records]
     told = {CARD: report.card.encode(), SHEET: report.sheet}
     with OwnedFolder(tree, LocalFiles()) as folder:
         folder.put({name: content for name, content in told.items() if folder.is_free(name)})
-        folder.finish()
-    patches = PatchTree(tree, build.config.categories, build.config.formats, build.config.layout)
-    return patches.finish(record.facts for record in records)
+        folder.finish(MadeBy(build.flow, build.manifest), patches.digests(current))
+    return patches.finish(current)

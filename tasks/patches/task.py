@@ -14,6 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from tasks.lineage.remembered import remember_build
 from tasks.machine.places import PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.patches.build import (
@@ -109,8 +110,9 @@ def publish_build(build: Build, cuts: tuple[tuple[str, ...], ...], places: Place
     here = machine(places)
     manifest = patches_manifest(build, here)
     publish_manifest(here.store, manifest)
-    troubles = tuple(trouble for each in cuts for trouble in each)
-    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest, "troubles": troubles})
+    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    remember_build(here.store, manifest, published)
+    return published.model_copy(update={"troubles": tuple(trouble for each in cuts for trouble in each)})
 
 
 @task(name="report", **RETRIED)

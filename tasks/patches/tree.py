@@ -123,6 +123,22 @@ class PatchTree:
             if not holds(self.root, name, written) or file_digest(self.root / name) != written[1]
         )
 
+    def digests(self, current: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:
+        """Name -> BLAKE3 of the files of committed pieces.
+
+        Args:
+            current: facts of the records of their shards.
+        Raises:
+            StoreError: the tree lacks one of them.
+        """
+        found: dict[str, str] = {}
+        for facts in current:
+            note = self._note(facts)
+            if note is None:
+                raise StoreError(f"{self.root} lacks the piece {facts['piece']}: run again, it is made again.")
+            found |= {name: digest for name, (_, digest) in note.items()}
+        return found
+
     def finish(self, current: Iterable[Mapping[str, JsonValue]]) -> int:
         """Remove the files of pieces that are no part of the build any more, never one that is not ours.
 
@@ -134,14 +150,9 @@ class PatchTree:
             StoreError: the tree lacks a piece of the build; nothing was removed.
         """
         notes = Notes(self.root, self.files)
-        pieces: set[str] = set()
-        names: set[str] = set()
-        for facts in current:
-            note = self._note(facts)
-            if note is None:
-                raise StoreError(f"{self.root} lacks the piece {facts['piece']}: run again, it is made again.")
-            pieces.add(str(facts["piece"]))
-            names |= note.keys()
+        current = list(current)
+        pieces = {str(facts["piece"]) for facts in current}
+        names = self.digests(current).keys()
         removed = 0
         for piece in sorted(set(notes.pieces()) - pieces):
             left = notes.read(piece) or {}

@@ -18,6 +18,7 @@ from tasks.exports.pose_folders_check import check_pose_folders
 from tasks.exports.previews import publish_previews as write_previews
 from tasks.ingest.mannequins import list_mannequins
 from tasks.ingest.photos import list_source
+from tasks.lineage.remembered import remember_build
 from tasks.machine.places import Machine, PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.models.cards import CARDS
@@ -94,10 +95,12 @@ def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, pla
             "templates": [outcome.record],
             **{name: [realise(step, here.store).record for step in steps[name]] for name in steps},
         },
-        {card.name: card.licence for card in CARDS},
+        CARDS,
     )
     publish_manifest(here.store, manifest)
-    return as_found(outcome.cached, Build.of(config, read, manifest, _categories(here.store, outcome)))
+    build = Build.of(config, read, manifest, _categories(here.store, outcome))
+    remember_build(here.store, manifest, build)
+    return as_found(outcome.cached, build)
 
 
 def _categories(store: Store, outcome: Outcome) -> dict[str, int]:

@@ -113,9 +113,8 @@ def looks_manifest(build: Build, machine: Machine) -> Manifest:
     outputs: dict[str, list[ShardRecord]] = {
         step: records for step in STEPS if step != "exports" and (records := joined.made(step))
     }
-    licences = {card.name: card.licence for card in CARDS}
     flow = FLOW if "trends" in outputs else UNFINISHED
-    return build_manifest(machine.store, flow, build.config.build_params(), outputs, licences)
+    return build_manifest(machine.store, flow, build.config.build_params(), outputs, CARDS)
 
 
 def known_looks(store: Store) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import polars as pl
 import pyarrow.parquet as pq
 
+from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.fashion_features import INDEX_FILE, write_features
 from tasks.exports.fashion_similar import write_similar
 from tasks.exports.fashion_tables import in_order, write_fashion_tables
@@ -33,6 +34,8 @@ from tasks.shards.store import Store
 TITLE = "Runway to street"
 LEDGER = "looks"
 """Of the numbers in image ids."""
+
+GROUPS_ARE_IN_ONE_FOLD = Disjoint(("looks/*.parquet",), ("sample_id", "group_id"), "fold", (("train",), ("test",)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def write_exports(build: Build, manifest: Manifest, machine: Machine) -> tuple[P
         out.put(_classifier_files(shards.classifier))
         write_similar(out, shards.embed, photos, shards.looks, rules.similar, files)
         out.put(_trend_files(shards, manifest, machine.store))
-        out.finish()
+        out.declare(GROUPS_ARE_IN_ONE_FOLD)
+        out.finish(MadeBy.of(manifest))
     audit = write_audit(photos, shards, folder, rules.audit_photos)
     return (folder, audit) if audit else (folder,)
 
@@ -105,7 +109,7 @@ def numbered(groups: Path, store: Store) -> pl.DataFrame:
 
 
 def write_audit(photos: pl.DataFrame, shards: FinishedShards, folder: Path, count: int) -> Path | None:
-    """A sheet of photos of both sides for a person to label, in a folder of its own that is written once.
+    """A sheet of photos of both sides for a person to label, in a folder beside the export that is written once.
 
     Another sample has another folder, so that no table that somebody fills in is ever replaced.
     """
@@ -114,7 +118,7 @@ def write_audit(photos: pl.DataFrame, shards: FinishedShards, folder: Path, coun
     if not ids:
         return None
     sample = sha256("\n".join(ids).encode()).hexdigest()[:8]
-    target = folder / f"audit-{sample}"
+    target = folder.with_name(f"{folder.name}-audit-{sample}")
     if target.exists():
         return target
     chosen = {row["sample_id"]: row for row in photos.filter(pl.col("sample_id").is_in(ids)).to_dicts()}
@@ -124,7 +128,7 @@ def write_audit(photos: pl.DataFrame, shards: FinishedShards, folder: Path, coun
         for table in pick(shards.looks, wanted, ("image",))
         for row in table.to_pylist()
     }
-    making = folder / f".{target.name}"
+    making = folder.with_name(f".{target.name}")
     shutil.rmtree(making, ignore_errors=True)
     asked = (AuditPhoto(name, chosen[name]["image_id"], chosen[name]["image_path"], images[name]) for name in ids)
     audit_sheet(making, asked, TITLE)

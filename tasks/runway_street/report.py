@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from html import escape
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -14,6 +15,7 @@ from tasks.machine.places import Machine
 from tasks.runway_street.build import Build, Joined, Summary, rows_of
 from tasks.runway_street.config import STEPS
 from tasks.runway_street.derivations import chain
+from tasks.schema.fashion import RUNWAY, STREET
 from tasks.shards.derive import committed
 from tasks.shards.manifest import Manifest
 
@@ -85,6 +87,16 @@ def trend_markdown(build: Build, machine: Machine) -> str:
         picture = base64.b64encode(trend_plot([row for row in rows if row["kind"] == kind], title)).decode()
         lines += ["", f"![{title}](data:image/png;base64,{picture})"]
     return "\n".join(lines)
+
+
+def similar_markdown(folder: Path) -> str:
+    """The first sheet of similar looks of each side, of an export; empty where it has none."""
+    pages = []
+    for side, title in ((RUNWAY, "Looks of the runway, and the street's most like them"), (STREET, "The reverse")):
+        for path in sorted((folder / "similar").glob(f"{side}_*.jpg"))[:1]:
+            picture = base64.b64encode(path.read_bytes()).decode()
+            pages.append(f"# {title}\n\n![{title}](data:image/jpeg;base64,{picture})")
+    return "\n\n".join(pages)
 
 
 def _measured(rows: tuple[LabelMeasured, ...]) -> str:

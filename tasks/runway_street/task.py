@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.fashion.looks import list_looks
 from tasks.fashion.sources import LookSource
+from tasks.lineage.remembered import remember_build
 from tasks.machine.places import PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.runway_street.build import Build, Joined, Summary, looks_manifest
@@ -12,7 +13,7 @@ from tasks.runway_street.build import open_build as joined_by
 from tasks.runway_street.config import RunwayStreetForm
 from tasks.runway_street.derivations import PartRead, SourceRead, chain
 from tasks.runway_street.exports import write_exports
-from tasks.runway_street.report import source_table, summary_of, trend_markdown
+from tasks.runway_street.report import similar_markdown, source_table, summary_of, trend_markdown
 from tasks.shards.derive import StageNotRunError, realise
 from tasks.shards.manifest import publish_manifest, read_manifest
 
@@ -78,7 +79,9 @@ def publish_build(build: Build, places: PlaceNames) -> Build:
     here = machine(places)
     manifest = looks_manifest(build, here)
     publish_manifest(here.store, manifest)
-    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    remember_build(here.store, manifest, published)
+    return published
 
 
 @task(name="export", **RETRIED)
@@ -92,6 +95,8 @@ def export_build(build: Build, places: PlaceNames) -> tuple[str, ...]:
     create_markdown_artifact(
         trend_markdown(build, here), key="runway-street-trends", description="The runway against the street"
     )
+    if similar := similar_markdown(folders[0]):
+        create_markdown_artifact(similar, key="runway-street-similar", description="Looks and those most like them")
     return tuple(str(folder) for folder in folders)
 
 

@@ -1,20 +1,22 @@
 """What a build is, and where its rows went.
 
-<root>/builds/<flow>/<digest>.json     the manifest; `digest` is the sha256 of the file
-<root>/builds/<flow>/latest.json       names the one that was published last
+<root>/builds/<flow>/<digest>.json         the manifest; `digest` is the sha256 of the file
+<root>/builds/<flow>/latest.json           names the one that was published last
+<root>/builds/<flow>/<digest>.build.json   what it was made from on this machine, see `tasks.lineage.remembered`
 
 A manifest holds no time, host or path of its own: equal builds give equal bytes. Its parameters are the caller's, who
 leaves out whatever says where instead of what.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from tasks.schema.errors import ConfigError, StoreError
 from tasks.schema.records import DataFile, Frozen, InputRef, ShardRecord
@@ -24,6 +26,8 @@ from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.funnel import Funnel, StageRun, funnel_of, unaccounted
 from tasks.shards.parquet import read_batches
 from tasks.shards.store import Store
+
+BUILD_SUFFIX = ".build.json"
 
 _FLOW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -41,11 +45,30 @@ class BuildShard(Frozen):
 
 
 class BuildModel(Frozen):
-    """A model whose weights decided rows of a build."""
+    """A model whose weights decided rows of a build. `non_commercial`: they may not be used for profit, whatever the
+    licence of the code says; written down only where it is so, so that older manifests keep their digest.
+    """
 
     name: str
     sha256: str
     licence: str
+    non_commercial: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return written if self.non_commercial else {n: v for n, v in written.items() if n != "non_commercial"}
+
+
+class ModelTerms(Protocol):
+    """What a manifest says of a model: a `ModelCard` says it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def non_commercial(self) -> bool: ...
 
 
 class Manifest(Frozen):
@@ -73,14 +96,14 @@ def build_manifest(
     flow: str,
     params: Mapping[str, JsonValue],
     outputs: Mapping[str, Sequence[ShardRecord]],
-    licences: Mapping[str, str] | None = None,
+    cards: Iterable[ModelTerms] = (),
 ) -> Manifest:
     """Collect a build from its final records, through all of their inputs in the store.
 
     Args:
         params: the flow's parameters that say what is built; never a credential, a place or a time.
         outputs: final records by what they are for.
-        licences: model name -> licence; a model that is not named here has the licence "unknown".
+        cards: terms of the models; one that has none here has the licence "unknown".
     Raises:
         StoreError: a record on the way is not there any more.
         AccountingError: a record does not account for its rows.
@@ -89,7 +112,7 @@ def build_manifest(
     found = _walk(store, [record for records in outputs.values() for record in records])
     records = [each.record for each in found]
     models = {(name, digest) for record in records for name, digest in record.models.items()}
-    licences = licences or {}
+    terms = {card.name: card for card in cards}
     return Manifest(
         flow=flow,
         code=code_version(),
@@ -99,12 +122,15 @@ def build_manifest(
             BuildShard(stage=r.stage, version=r.version, key=r.key, data=r.data, rejects=r.rejects, facts=r.facts)
             for r in records
         ),
-        models=tuple(
-            BuildModel(name=name, sha256=digest, licence=licences.get(name, "unknown"))
-            for name, digest in sorted(models)
-        ),
+        models=tuple(_model(name, digest, terms.get(name)) for name, digest in sorted(models)),
         funnel=funnel_of(found),
     )
+
+
+def _model(name: str, digest: str, terms: ModelTerms | None) -> BuildModel:
+    if terms is None:
+        return BuildModel(name=name, sha256=digest, licence="unknown")
+    return BuildModel(name=name, sha256=digest, licence=terms.licence, non_commercial=terms.non_commercial)
 
 
 def publish_manifest(store: Store, manifest: Manifest) -> Path:
@@ -140,8 +166,8 @@ def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
         StoreError: there is none, or it is damaged.
     """
     folder = _builds_folder(store, flow)
+    digest = digest or latest_digest(store, flow)
     try:
-        digest = digest or _pointed_to(folder / "latest.json")
         path = folder / f"{digest}.json"
         if not _is_manifest(path):
             raise StoreError(f"The manifest {path} is damaged: run the flow {flow} again.")
@@ -150,6 +176,18 @@ def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
         raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
     except ValidationError as error:
         raise StoreError(f"The manifest {digest} of {flow} is of another version: run the flow again.") from error
+
+
+def latest_digest(store: Store, flow: str) -> str:
+    """The digest of the build that was published last: the name of its file.
+
+    Raises:
+        StoreError: there is none, or what names it is damaged.
+    """
+    try:
+        return _pointed_to(_builds_folder(store, flow) / "latest.json")
+    except FileNotFoundError as error:
+        raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
 
 
 def manifest_damage(store: Store) -> dict[Path, str]:
@@ -164,6 +202,11 @@ def manifest_damage(store: Store) -> dict[Path, str]:
             else:
                 if not path.with_name(f"{digest}.json").exists():
                     damage[path] = f"names {digest}, which is not there"
+        elif path.name.endswith(BUILD_SUFFIX):
+            try:
+                loads(path.read_bytes())
+            except ValueError:
+                damage[path] = "does not read: run the flow again"
         elif not _is_manifest(path):
             damage[path] = "the bytes do not have the digest of the name"
     return damage

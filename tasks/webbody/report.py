@@ -66,10 +66,9 @@ def webbody_manifest(build: Build, machine: Machine) -> Manifest:
         records = [record for each in wanted[name] if (record := committed(each, machine.store)) is not None]
         if records and len(records) == len(wanted[name]):
             outputs[name] = records
-    licences = {card.name: card.licence for card in CARDS}
     flow = FLOW if "members" in outputs else UNFINISHED
     params = build.config.build_params() | {"previous": build.previous.model_dump(mode="json")}
-    return build_manifest(machine.store, flow, params, outputs, licences)
+    return build_manifest(machine.store, flow, params, outputs, CARDS)
 
 
 def build_card(build: Build, manifest: Manifest, machine: Machine) -> WebBodyCard:

@@ -13,6 +13,7 @@ from tasks.exports.webbody_check import check_webbody
 from tasks.exports.webbody_folders import FOLDERS, export_folders
 from tasks.exports.webbody_join import WebBodyShards
 from tasks.ingest.url_lists import list_urls as read_list
+from tasks.lineage.remembered import remember_build
 from tasks.machine.places import Machine, PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.schema.errors import StoreError
@@ -151,7 +152,9 @@ def publish_build(build: Build, places: PlaceNames) -> Build:
     if "exports" in build.config.steps and manifest.flow != FLOW:
         raise StageNotRunError("members")
     publish_manifest(here.store, manifest)
-    return build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    remember_build(here.store, manifest, published)
+    return published
 
 
 @task(name="export", **RETRIED)

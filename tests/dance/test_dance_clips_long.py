@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HOURS = """
+PLANNING = """
 import sys
 from pathlib import Path
 import pyarrow as pa
@@ -40,7 +40,7 @@ def test_one_long_shot_stays_small(tmp_path: Path) -> None:
     shot = BlockShot(240, 1, [swaying(30, 10, 14, 40, 10), swaying(90, 20, 12, 36, 5)])
     path = blocks_film(tmp_path / "long.mkv", [shot], width=128, height=72)
     done = subprocess.run(
-        [sys.executable, "-c", HOURS, str(path)], capture_output=True, text=True, check=True, timeout=850
+        [sys.executable, "-c", PLANNING, str(path)], capture_output=True, text=True, check=True, timeout=850
     )
     seconds, clips, mebibytes = (float(each) for each in done.stdout.split())
     assert seconds == 240

@@ -13,6 +13,7 @@ from tasks.exports.webdataset import read_samples
 from tasks.schema.errors import ConfigError
 from tests.exports.m2p_shards import LAYOUT, Video, music_of, poses_of, reference_bytes, write_build
 
+ALWAYS = ("README.md", "contents.json", "verify.py")
 BOTH: tuple[TableFormat, ...] = ("parquet", "webdataset")
 
 
@@ -39,7 +40,7 @@ def test_both_formats_hold_the_samples(tmp_path: Path, videos: list[Video]) -> N
     assert (done.samples, done.with_face) == ({"train": 2, "validation": 1}, 2)
     kinds = (("clips", "parquet"), ("samples", "parquet"), ("webdataset", "tar"))
     wanted = [f"{kind}/{split}-00000.{end}" for kind, end in kinds for split in ("train", "validation")]
-    assert names(out) == ["README.md", *wanted]
+    assert names(out) == sorted([*ALWAYS, *wanted])
     table = pq.read_table(out / "samples/train-00000.parquet", partitioning=None)
     assert table.schema.equals(SAMPLES_SCHEMA)
     assert table.schema.metadata == SAMPLES_SCHEMA.metadata
@@ -101,9 +102,8 @@ def test_the_card_says_what_is_there(tmp_path: Path, videos: list[Video]) -> Non
 def test_nothing_and_no_format(tmp_path: Path) -> None:
     export(tmp_path, [])
     out = tmp_path / "out"
-    assert names(out) == [
-        *("README.md", "clips/train-00000.parquet", "samples/train-00000.parquet", "webdataset/train-00000.tar")
-    ]
+    empty = ("clips/train-00000.parquet", "samples/train-00000.parquet", "webdataset/train-00000.tar")
+    assert names(out) == sorted([*ALWAYS, *empty])
     assert pq.read_table(out / "samples/train-00000.parquet", partitioning=None).num_rows == 0
     assert "**Empty**" in (out / "README.md").read_text()
     with pytest.raises(ConfigError, match="at least one format"):

@@ -17,6 +17,8 @@ from tasks.shards.files import LocalFiles
 from tests.exports.m2p_shards import LAYOUT, Video, music_of, poses_of, reference_bytes, write_build
 from tests.shards.faulty_files import CountingFiles, ForgetfulFiles, PowerLossError
 
+ALWAYS = ("contents.json", "metadata.json", "verify.py")
+
 
 @pytest.fixture(scope="module")
 def videos() -> list[Video]:
@@ -50,7 +52,7 @@ def test_the_seeds_tree(tmp_path: Path, videos: list[Video]) -> None:
     every = ("face_embedding.npy", "music_features.npy", "pose_annotations.json", "reference_image.jpg", "video.mp4")
     samples = ("train/dance_a_c000", "train/dance_a_c001", "validation/dance_b_c000")
     wanted = {f"{sample}/{name}" for sample in samples for name in every} - {"train/dance_a_c001/face_embedding.npy"}
-    assert set(files) == {*wanted, "metadata.json"}
+    assert set(files) == {*wanted, *ALWAYS}
     folder = tmp_path / "out/train/dance_a_c000"
     assert (folder / "video.mp4").read_bytes() == videos[0].rows["cut"][0]["clip"]["bytes"]
     assert (folder / "reference_image.jpg").read_bytes() == reference_bytes(0)
@@ -133,7 +135,7 @@ def test_another_build_changes_what_differs(tmp_path: Path, videos: list[Video])
     export(tmp_path, [without(videos[0], 1), videos[1]], "other")
     assert not (out / "train/dance_a_c001").exists()
     export(tmp_path, [], "none")
-    assert set(tree(out)) == {"metadata.json", "train/dance_a_c000/notes.txt"}
+    assert set(tree(out)) == {*ALWAYS, "train/dance_a_c000/notes.txt"}
     assert json.loads((out / "metadata.json").read_text())["samples"] == {}
     assert [p.name for p in (out / "validation").iterdir()] == []
 

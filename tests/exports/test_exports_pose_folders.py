@@ -322,9 +322,8 @@ def interrupted(top: str, step: int, kills: int) -> None:
     print(f"{points} write points, {kills} x 3 random kills")
 
 
-@pytest.mark.parametrize(
-    ("step", "kills"), [(19, 2), pytest.param(1, 30, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "kills"), [(19, 2), pytest.param(1, 30, marks=pytest.mark.timeout(900))])
 def test_killed_anywhere_it_ends_with_the_same_tree(tmp_path: Path, step: int, kills: int) -> None:
     code = (
         f"from tests.exports.test_exports_pose_folders import interrupted as i; i({str(tmp_path)!r}, {step}, {kills})"

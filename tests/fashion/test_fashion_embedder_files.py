@@ -16,6 +16,7 @@ def embedded(folder, name, rgb, model):
     return embedder.embed([picture_for(rgb, embedder.spec)])[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wrapped", "headed"), [("checkpoint", True), ("distributed", False)])
 def test_a_file_in_torchvisions_layout_gives_its_embedding(tmp_path, wrapped, headed):
     resnet = torchvision_resnet("resnet18")

@@ -4,8 +4,8 @@
 
 Every run goes on where the killed one before it stopped and is killed STEP write points later, just before it and just
 after it, until a run makes something durable; then counting begins anew, at one of the first STEP points in turn. With
-a step of 1 every write point of the whole build is met. MANNEQUIN_REAL_DATA names the real weights. What a build makes
-is called as its tasks call it, without Prefect.
+a step of 1 every write point of the whole build is met. MANNEQUIN_REAL_DATA names the real weights, where a dataset
+needs some. What a build makes is called as its tasks call it, without Prefect.
 """
 
 import os
@@ -97,7 +97,31 @@ def music_to_pose(top: Path, real: Path) -> Build:
     return build
 
 
-DATASETS = {"music_to_pose": music_to_pose}
+def runway_street(top: Path, real: Path) -> Build:
+    """Photos whose colour says what is worn, a broken one among them, and a network that sees colours."""
+    from tasks.fashion.looks import list_looks
+    from tasks.runway_street.build import Joined, looks_manifest, open_build
+    from tasks.runway_street.config import RunwayStreetForm
+    from tasks.runway_street.derivations import SourceRead, parts_of
+    from tasks.runway_street.exports import write_exports
+    from tests.fashion.coloured_looks import write_looks
+
+    config = RunwayStreetForm.model_validate(write_looks(top / "looks", street=10, runway=3))
+
+    def build(home: Path) -> None:
+        here = machine(home, top / "looks" / "models")
+        listings = [(source, list_looks(source, here.hub, 16)) for source in config.sources]
+        read = [part for source, listing in listings for part in parts_of(SourceRead(source=source, listing=listing))]
+        made = open_build(tuple(read), config, here)
+        realise(Joined(made, here).trends, here.store)
+        manifest = looks_manifest(made, here)
+        publish_manifest(here.store, manifest)
+        write_exports(made, manifest, here)
+
+    return build
+
+
+DATASETS = {"music_to_pose": music_to_pose, "runway_street": runway_street}
 
 
 def machine(home: Path, models: Path) -> Machine:
@@ -167,7 +191,7 @@ def main(dataset: str, folder: str, step: str = "1") -> None:
     top, stride = Path(folder).resolve(), int(step)
     for name in HEAVY:
         import_module(name)
-    build = DATASETS[dataset](top, Path(os.environ["MANNEQUIN_REAL_DATA"]).resolve())
+    build = DATASETS[dataset](top, Path(os.environ.get("MANNEQUIN_REAL_DATA", "/")).resolve())
     log = top / "runs.log"
     if in_child(lambda: build(top / "calm"), log):
         sys.exit(log.read_text()[-3000:])

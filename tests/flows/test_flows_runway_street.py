@@ -3,6 +3,8 @@
 import csv
 import json
 import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import ArtifactSort
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -76,6 +81,14 @@ def out(first: Summary) -> Path:
     return Path(first.exports[0])
 
 
+def artifact(key: str) -> str:
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.CREATED_DESC, limit=1
+        )
+    return str(found[0].data)
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -113,12 +126,25 @@ def test_colours_are_learned_and_found_on_the_runway(out: Path) -> None:
     assert [row["image_id"] for row in predicted[:2]] == ["runway_0001", "runway_0002"]
 
 
+def test_the_export_checks_itself(out: Path) -> None:
+    done = subprocess.run([sys.executable, out / "verify.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "57 rows in one split each" in done.stdout
+    assert "warning" not in done.stdout
+
+
 def test_the_comparison_is_marked_uncorrected(out: Path) -> None:
     trends = pl.read_parquet(out / "trends" / "trends.parquet")
     assert set(trends["estimate"]) == {"uncorrected"}
     assert {"all", "designer=maison_0", "season=ss24"} <= set(trends["scope"])
     assert "Uncorrected" in (out / "report.html").read_text()
     assert json.loads((out / "classifier" / "report.json").read_text())["accuracy"] > 0.8
+
+
+def test_the_run_shows_trends_and_similar_looks(first: Summary) -> None:
+    for key in ("runway-street-trends", "runway-street-similar"):
+        assert "](data:image/" in artifact(key)
+    assert {row["source"] for row in json.loads(artifact("runway-street-sources"))} == {"street", "runway"}
 
 
 def test_a_second_run_makes_nothing(first: Summary, out: Path, params: dict[str, Any], home: Path) -> None:
@@ -131,7 +157,7 @@ def test_a_second_run_makes_nothing(first: Summary, out: Path, params: dict[str,
 def test_verdicts_correct_the_comparison_and_no_filled_table_is_replaced(
     first: Summary, out: Path, params: dict[str, Any], home: Path
 ) -> None:
-    (sheet,) = out.glob("audit-*/audit.csv")
+    (sheet,) = out.parent.glob(f"{out.name}-audit-*/audit.csv")
     asked = rows(sheet)
     for row in asked:
         row |= {"garments": Path(row["image_path"]).stem.partition("_")[0], "reviewer": "me"}

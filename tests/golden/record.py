@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[1] / "data" / "golden"
 RELATIVE, ABSOLUTE = 1e-3, 2e-3
 GREY_LEVELS = 3
 DIGESTS = {"sha256", "phash", "classifier"}
-"""Columns that follow every bit of a picture or model: present or not is compared, the value is not. So are bare bytes."""
+"""Columns that follow every bit of a picture or a model: only whether they are there is compared. So are bare bytes."""
 
 
 def outcome(derivation: Derivation, store: Store) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tasks.shards.code_version import code_version
 from tasks.shards.derive import AccountingError, realise
 from tasks.shards.funnel import FunnelLine, unaccounted
 from tasks.shards.manifest import (
+    BuildModel,
     Manifest,
     build_manifest,
     manifest_damage,
@@ -172,8 +173,13 @@ def test_flow_names_stay_inside(tmp_path: Path) -> None:
 def test_models_carry_their_licence(tmp_path: Path) -> None:
     store, final, _ = made(tmp_path / "store")
     seen = final.model_copy(update={"models": {"b": "2" * 64, "a": "1" * 64}})
-    models = build_manifest(store, "sample", {}, {"rows": [seen]}, {"a": "AGPL-3.0"}).models
-    assert [(m.name, m.licence) for m in models] == [("a", "AGPL-3.0"), ("b", "unknown")]
+    known = [BuildModel(name="a", sha256="", licence="MIT", non_commercial=True)]
+    manifest = build_manifest(store, "sample", {}, {"rows": [seen]}, known)
+    said = [(m.name, m.licence, m.non_commercial) for m in manifest.models]
+    assert said == [("a", "MIT", True), ("b", "unknown", False)]
+    assert Manifest.model_validate_json(manifest.to_bytes()) == manifest
+    older = BuildModel(name="b", sha256="2", licence="MIT").model_dump_json()
+    assert "non_commercial" not in older
 
 
 def test_code_version_is_that_of_the_sources_alone(tmp_path: Path) -> None:
@@ -278,11 +284,13 @@ def kill_everywhere(top: str) -> None:
                 assert each.wrong(root, expected) == [], (name, at, when)
 
 
+@pytest.mark.slow
 def test_publishing_is_killed_at_every_write_point(tmp_path: Path) -> None:
     code = f"from tests.shards.test_shards_manifest import kill_everywhere as k; k({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "second", "again", "damaged"])
 def test_publishing_loses_power_at_every_write_point(tmp_path: Path, name: str) -> None:
     each = publishings(Store(tmp_path / "made"))[name]

@@ -1,0 +1,92 @@
+"""`mannequin verify`, `delete`, `verdicts`: keeping a store whole, and telling it what people know."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from flows.places import store_root
+from flows.printing import OUT, errors_explained
+from tasks.schema.errors import SourceError
+
+app = typer.Typer()
+
+
+class Subject(StrEnum):
+    """What verdicts are about."""
+
+    FACES = "faces"
+    LOOKS = "looks"
+
+
+@app.command()
+def verify(
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+    drop: Annotated[bool, typer.Option("--drop-damaged", help="Let the next run make damaged outputs again.")] = False,
+) -> None:
+    """Read every byte of a store and say what is not as it was written."""
+    with errors_explained():
+        root = store_root(store)
+        if not root.exists():
+            raise SourceError(f"There is no store at {root} yet: run a flow first.")
+        from tasks.shards.store import Store
+        from tasks.shards.verify import verify_store
+
+        report = verify_store(Store(root), drop_damaged=drop)
+        size = f"{report.bytes / 1e6:,.1f} MB"
+        OUT.print(f"{report.records} outputs, {report.files} files, {report.rows} rows, {size} read in {root}")
+        for damage in report.damage:
+            OUT.print(f"[red]{escape(damage.path)}[/]: {escape(damage.problem)}")
+        if not report.ok:
+            advice = f"{report.dropped} outputs are dropped" if drop else "`--drop-damaged` drops the outputs"
+            raise SourceError(f"{len(report.damage)} things are damaged; {advice}, the next run makes them again.")
+        OUT.print("All of it is as it was written.")
+
+
+@app.command()
+def delete(
+    stage: Annotated[str, typer.Argument(help="Name of a stage, as people.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it the command only says what would go.")] = False,
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+) -> None:
+    """Delete all that one stage ever made; the next run makes again what it needs."""
+    with errors_explained():
+        from tasks.shards.delete import delete_outputs, outputs_of
+        from tasks.shards.store import Store
+
+        where = Store(store_root(store))
+        found = outputs_of(where, stage)
+        used = ", ".join(f"{count} of {name}" for name, count in found.made_of_them.items()) or "nothing"
+        OUT.print(f"{stage}: {len(found.records)} outputs, {found.rows} rows, {found.bytes / 1e6:,.1f} MB")
+        OUT.print(f"Made of them, and kept: {used}")
+        if yes:
+            delete_outputs(where, found)
+        OUT.print("Deleted." if yes else "Nothing was deleted: `--yes` does it.")
+
+
+@app.command()
+def verdicts(
+    source: Annotated[Path, typer.Argument(help="CSV; of faces also an export of Label Studio, or a FiftyOne folder.")],
+    of: Annotated[Subject, typer.Option("--of", help="What they are about.")] = Subject.FACES,
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+) -> None:
+    """Put down what people said about doubtful faces (webbody) or looks (runway_street); later builds go by it."""
+    with errors_explained():
+        from tasks.shards.store import Store
+
+        where = Store(store_root(store))
+        if of is Subject.FACES:
+            from tasks.identity.review_forms import read_verdicts_of
+            from tasks.identity.review_ledger import add_verdicts, read_verdicts
+
+            new, standing = add_verdicts(where, read_verdicts_of(source)), len(read_verdicts(where))
+        else:
+            from tasks.fashion.audit import read_audit
+            from tasks.fashion.audit_ledger import add_look_verdicts, read_look_verdicts
+            from tasks.runway_street.build import known_looks
+
+            new = add_look_verdicts(where, read_audit(source, known_looks(where)))
+            standing = len(read_look_verdicts(where))
+        OUT.print(f"{new} new verdicts; {standing} stand.")

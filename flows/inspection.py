@@ -1,11 +1,11 @@
-"""`mannequin explain`, `report`, `compare`, `similar`: questions about what was made; nothing is changed."""
+"""`mannequin explain`, `remake`, `report`, `compare`, `similar`: questions about what was made; nothing is changed."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.places import search_places, store_root
+from flows.places import database_uri, store_root, this_machine
 from flows.printing import ERR, OUT, errors_explained, table_lines
 
 app = typer.Typer()
@@ -28,6 +28,26 @@ def explain(
 
         answer = explained(Store(store_root(store)), what, exports or ())
         OUT.print(answer.model_dump_json(indent=1) if as_json else "\n".join(lines_of(answer)), markup=False)
+
+
+@app.command()
+def remake(
+    what: Annotated[str, typer.Argument(help="As of `explain`.")],
+    stage: Annotated[str, typer.Option(help="Up to this stage; default: the last that the sample stands in.")] = "",
+    flow: Annotated[str, typer.Option(help="Of this flow; default: the one that holds the sample.")] = "",
+    whole: Annotated[bool, typer.Option("--whole", help="Also run stages over all samples again.")] = False,
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+    models: Annotated[str, typer.Option(help="Name of a ModelZoo block.")] = "default",
+) -> None:
+    """Make a sample again from its source, stage by stage, and compare; ends with 1 where something differs."""
+    with errors_explained():
+        from tasks.lineage.remake import remake_sample
+        from tasks.lineage.remake_text import remade_lines
+
+        remade = remake_sample(this_machine(store, models), what, flow=flow, stage=stage, whole=whole)
+        OUT.print("\n".join(remade_lines(remade)), markup=False)
+        if not remade.equal:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -80,7 +100,8 @@ def similar(
         from tasks.poses.search import as_rows, photo_unless_id, pose_on_photo, similar_to_id, similar_to_pose
 
         photo = photo_unless_id(what)
-        root, uri, zoo = search_places(store, database, models)
+        uri, here = database_uri(database), this_machine(store, models)
+        root, zoo = here.store.root, here.zoo
         if photo is None:
             hits = similar_to_id(uri, what, count)
         else:

@@ -11,7 +11,7 @@ from tasks.schema.errors import ConfigError, SourceError
 from tasks.schema.home import home, postgres_folder, server_record
 
 if TYPE_CHECKING:
-    from tasks.models.zoo import Zoo
+    from tasks.machine.places import Machine
 
 
 def connect() -> str:
@@ -52,26 +52,36 @@ def store_root(name: str) -> Path:
         return load_store(name).root
 
 
-def search_places(store: str, database: str, models: str) -> "tuple[Path, str, Zoo]":
-    """The root of the store, the URI of the database and the weights that the blocks name."""
-    if blocks_are_known(store, database, models):
-        from blocks import load_database
+def this_machine(store: str, models: str) -> "Machine":
+    """The store and the weights that the blocks name, and the hub and network of the defaults."""
+    if blocks_are_known(store, models):
         from tasks.machine.places import PlaceNames
         from tasks.machine.task import machine
 
         with server_explained():
-            place = load_database(database)
-            here = machine(PlaceNames(store=store, database=database, models=models))
-        root, url, folder, zoo = here.store.root, place.url, place.embedded_folder, here.zoo
-    else:
-        from tasks.models.zoo import Zoo
+            return machine(PlaceNames(store=store, models=models))
+    from tasks.ingest.hub import HubAccess
+    from tasks.machine.places import Machine
+    from tasks.models.zoo import Zoo
+    from tasks.shards.store import Store
 
-        root, url, folder, zoo = home(), "", postgres_folder(), Zoo.from_environment()
+    return Machine(Store(home()), HubAccess(), Zoo.from_environment())
+
+
+def database_uri(name: str) -> str:
+    """Of the database that a block names; the embedded one is started."""
+    url, folder = "", postgres_folder()
+    if blocks_are_known(name):
+        from blocks import load_database
+
+        with server_explained():
+            place = load_database(name)
+        url, folder = place.url, place.embedded_folder
     if not url and not folder.exists():
         raise SourceError(f"There is no database at {folder} yet: run the flow pose_templates first.")
     from tasks.catalog.embedded import start_embedded
 
-    return root, url or start_embedded(folder), zoo
+    return url or start_embedded(folder)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 SHARD_MB = 1500
-MOST_MB = 220
-"""Above the interpreter's own memory: three row groups of 16 MB, their encoded form, and the allocator's slack."""
+MOST_MB = 300
+"""Above the interpreter's own memory: three row groups of 16 MB, their encoded form, and the allocator's slack, which
+comes to 200 to 235."""
 
 PROGRAM = f"""
 import sys

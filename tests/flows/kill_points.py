@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +26,7 @@ from tasks.shards.files import LocalFiles
 from tasks.shards.manifest import publish_manifest
 from tasks.shards.store import Store
 from tasks.shards.verify import verify_store
+from tests.patches.kill_patches import in_child
 from tests.patches.patch_trees import contents
 from tests.shards.faulty_files import OPERATIONS
 
@@ -154,22 +154,6 @@ class Points:
     def _die(self, point: int, when: str) -> None:
         if (point, when) == (self._at, self._when):
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def in_child(work: Callable[[], object], log: Path) -> int:
-    """Exit status of a forked child that does the work; negative: the signal that ended it."""
-    child = os.fork()
-    if child == 0:
-        said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        try:
-            work()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def durable(home: Path) -> set[str]:

@@ -83,9 +83,8 @@ def write_exports(build: Build, manifest: Manifest, machine: Machine) -> tuple[P
         write_fashion_tables(
             out, files, shards.groups, shards.predict, image_ids, index, title=TITLE, manifest=manifest
         )
-        out.put(_classifier_files(shards.classifier))
         write_similar(out, shards.embed, photos, shards.looks, rules.similar, files)
-        out.put(_trend_files(shards, manifest, machine.store))
+        out.put(_shown_files(shards, manifest, machine.store))
         out.declare(GROUPS_ARE_IN_ONE_FOLD)
         out.finish(MadeBy.of(manifest))
     audit = write_audit(photos, shards, folder, rules.audit_photos)
@@ -136,36 +135,31 @@ def write_audit(photos: pl.DataFrame, shards: FinishedShards, folder: Path, coun
     return target
 
 
-def _classifier_files(classifier: Path) -> dict[str, bytes]:
-    (row,) = pq.read_table(classifier).to_pylist()
+def _shown_files(shards: FinishedShards, manifest: Manifest, store: Store) -> dict[str, bytes]:
+    """The classifier and the trends, each with what is to be seen of it, and the page on both."""
+    (row,) = pq.read_table(shards.classifier).to_pylist()
     report = ClassifierReport.model_validate_json(row["report"])
-    return {
-        "classifier/classifier.skops": row["model"],
-        "classifier/report.json": report.model_dump_json(indent=1).encode(),
-        "classifier/confusion.png": confusion_picture(report),
-        "classifier/reliability.png": reliability_picture(report),
-    }
-
-
-def _trend_files(shards: FinishedShards, manifest: Manifest, store: Store) -> dict[str, bytes]:
+    confusion, reliability = confusion_picture(report), reliability_picture(report)
     trends = pq.read_table(shards.trends)
-    (report,) = pq.read_table(shards.classifier, columns=["report"])["report"].to_pylist()
-    learned = ClassifierReport.model_validate_json(report)
     page = TrendReport(
         TITLE,
         trends.to_pylist(),
         shards.trend_facts,
-        [row for batch in rejects(store, manifest) for row in batch.to_pylist()],
+        (row for batch in rejects(store, manifest) for row in batch.to_pylist()),
         [
-            ("The classifier", learned_section(learned)),
-            ("What was taken for what", confusion_picture(learned)),
-            ("How far confidence holds", reliability_picture(learned)),
+            ("The classifier", learned_section(report)),
+            ("What was taken for what", confusion),
+            ("How far confidence holds", reliability),
         ],
     )
     table = cast("pl.DataFrame", pl.from_arrow(trends)).drop("sample_id", "parent_id", "source_uri", "licence")
     parquet = BytesIO()
     table.write_parquet(parquet)
     return {
+        "classifier/classifier.skops": row["model"],
+        "classifier/report.json": report.model_dump_json(indent=1).encode(),
+        "classifier/confusion.png": confusion,
+        "classifier/reliability.png": reliability,
         "trends/trends.csv": table.write_csv().encode(),
         "trends/trends.parquet": parquet.getvalue(),
         "report.html": trend_page(page).encode(),

@@ -126,3 +126,11 @@ def test_every_flow_stands_in_the_readme() -> None:
         line.split("|")[1].strip().strip("`") for line in (ROOT / "README.md").read_text().splitlines() if "|" in line
     }
     assert set(DATASETS) <= rows
+
+
+def test_examples_are_drawn_without_the_global_random() -> None:
+    """pyproject.toml lets hypothesis' warning of it pass, because Prefect's threads draw from it too."""
+    ours = {name for name, imported in IMPORTS.items() if "random" in imported}
+    generated = [path for path in (ROOT / "tests").rglob("*.py") if "hypothesis" in path.read_text()]
+    assert not ours
+    assert not [path for path in generated if path != Path(__file__) and "random" in set(imports(path))]

@@ -73,6 +73,7 @@ def test_nothing_is_invented_at_any_compression(mannequins: list[Mannequin], sca
     assert tally.recall >= (0.96 if scale * quality >= 45 else 0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [
@@ -84,7 +85,7 @@ def test_nothing_is_invented_at_any_compression(mannequins: list[Mannequin], sca
         pytest.param(partial(limbs_first, stick=8, radius=8), id="thick"),
     ],
 )
-@pytest.mark.parametrize("quality", [pytest.param(None, marks=pytest.mark.slow), 80])
+@pytest.mark.parametrize("quality", [None, 80])
 def test_drawings_made_by_others(mannequins: list[Mannequin], draw: Draw, quality: int | None) -> None:
     """Others cut coordinates off to whole pixels, 0.7 pixels on average, so more than that cannot be asked for.
 
@@ -102,7 +103,7 @@ def test_drawings_made_by_others(mannequins: list[Mannequin], draw: Draw, qualit
     ("draw", "recall"),
     [
         pytest.param(blended, 0.4, id="limbs over joints"),
-        pytest.param(partial(limbs_first, darkening=1.0), 0.6, id="bright limbs", marks=pytest.mark.slow),
+        pytest.param(partial(limbs_first, darkening=1.0), 0.6, id="bright limbs"),
     ],
 )
 def test_drawings_in_which_limbs_look_like_joints(mannequins: list[Mannequin], draw: Draw, recall: float) -> None:

@@ -54,6 +54,7 @@ def tiny(tmp_path_factory) -> tuple[ModelCard, Zoo]:
     return write_weights(folder, "tiny"), Zoo(tmp_path_factory.mktemp("zoo"), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", EXPORTED)
 def test_the_heads_mean_what_torch_says(tiny, runtime):
     import torch

@@ -75,6 +75,7 @@ def postmaster(uri: str) -> tuple[int, str]:
     return int((data / "postmaster.pid").read_text().split()[0]), str(row[0])
 
 
+@pytest.mark.slow
 def test_it_is_shared_outlives_its_starters_and_comes_back_after_a_kill(folder: Path) -> None:
     starters = [start_elsewhere(folder) for _ in range(3)]
     uris = {starter.communicate(timeout=100)[0].strip() for starter in starters}

@@ -239,7 +239,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_two_workers_give_what_none_gives_and_follow_the_epoch(exported: Path, tmp_path: Path, start: str) -> None:
     """In a process of its own, as training is: what other tests leave in this one must not be forked."""
     (tmp_path / "workers.py").write_text(WORKERS)

@@ -110,7 +110,8 @@ def kill_everywhere(top: str, templates: int) -> None:
                 assert not list(Store(root).tmp.iterdir())
 
 
-@pytest.mark.parametrize("templates", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("templates", [1, 3])
 def test_publishing_is_killed_at_every_write_point(tmp_path: Path, templates: int) -> None:
     code = f"from tests.exports.test_exports_previews import kill_everywhere as k; k({str(tmp_path)!r}, {templates})"
     subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True, timeout=100)

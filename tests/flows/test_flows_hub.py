@@ -110,6 +110,7 @@ def test_the_seeds_folders_come_out_as_promised(hub: HubServer, home: Path) -> N
     assert summary.seeded.total_active == 24
 
 
+@pytest.mark.slow
 def test_the_mix_streams_until_each_share_is_full(hub: HubServer) -> None:
     form = PoseTemplatesForm(
         sources=(DRAWN, LIFESTYLE),

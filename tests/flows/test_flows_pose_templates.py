@@ -128,6 +128,7 @@ def test_a_stricter_rule_reads_on_until_enough_is_kept(home: Path) -> None:
     assert summary.rejected["too_few_joints"] > 0
 
 
+@pytest.mark.slow
 def test_a_source_that_gives_nothing_loses_no_reject_and_stops_nobody(home: Path, tmp_path: Path) -> None:
     broken = [{"image": {"bytes": bytes([n]), "path": None}, "drawing": None} for n in range(6)]
     pq.write_table(pa.Table.from_pylist(broken, pa.schema({"image": IMAGE, "drawing": IMAGE})), tmp_path / "b.parquet")

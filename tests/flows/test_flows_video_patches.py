@@ -97,6 +97,7 @@ def test_a_second_run_changes_nothing_and_lost_files_come_back(first: Summary, t
     assert files(tree) == before
 
 
+@pytest.mark.slow
 def test_films_that_cannot_be_used_are_told_and_the_others_made(first: Summary, tree: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(FILM.read_bytes()[:9000])

@@ -100,6 +100,7 @@ def test_a_larger_photo_may_have_a_larger_drawing() -> None:
     assert max_drawing_pixels(3000, 2000) == 24_000_000
 
 
+@pytest.mark.slow
 def test_a_drawing_of_which_the_decoder_dies_or_hangs_only_loses_itself(photo, monkeypatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     import functions_that_fail

@@ -126,6 +126,7 @@ def test_daemonic_pool_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pool.apply(_crashes, (0,)) == [1, Reason.DECODER_CRASHED, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["idle", "busy"])
 def test_no_orphan_when_the_parent_is_killed(state: str) -> None:
     path = os.pathsep.join([str(HERE), *sys.path])

@@ -46,6 +46,7 @@ def test_keypoints_lie_in_the_picture_and_the_drawing_shows_them() -> None:
         assert mannequin.caption.startswith(f"a mannequin {POSES[index].words}")
 
 
+@pytest.mark.slow
 def test_main_mannequin_is_the_main_person() -> None:
     pictures = [render_mannequin(2, index, 128) for index in range(64)]
     several = [m for m in pictures if len(m.keypoints) > 1]
@@ -54,6 +55,7 @@ def test_main_mannequin_is_the_main_person() -> None:
     assert np.mean(agreed) >= 0.9
 
 
+@pytest.mark.slow
 def test_most_joints_show_and_some_are_hidden() -> None:
     main = np.array([render_mannequin(3, index, 128).keypoints.present[0] for index in range(96)])
     assert 0.85 < main.mean() < 0.98

@@ -91,6 +91,7 @@ def test_people_may_name_a_template_and_a_stage(here: Machine) -> None:
     assert (remade.sample_id, remade.stages[-1].stage, remade.equal) == (sample_id, "preview", True)
 
 
+@pytest.mark.slow
 def test_patches_are_cut_again_and_compared_with_their_files(copied: Machine) -> None:
     for sample_id in ids(copied, "video_patches", "patches"):
         remade = remake_sample(copied, sample_id)

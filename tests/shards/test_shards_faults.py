@@ -146,13 +146,9 @@ def two_at_once(top: Path, points: int, expected: dict[str, bytes]) -> list[str]
     return failures
 
 
-SLOW = [
-    pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.timeout(600)])
-    for kind in ("two", "kill", "power", "random")
-]
-
-
-@pytest.mark.parametrize("kind", ["some", *SLOW])
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["some", "two", "kill", "power", "random"])
 def test_nothing_is_lost_doubled_or_changed(kind: str, tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(

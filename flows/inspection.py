@@ -1,4 +1,4 @@
-"""`mannequin explain`, `remake`, `report`, `compare`, `similar`: questions about what was made; nothing is changed."""
+"""`mannequin explain`, `remake`, `report`, `audit`, `compare`, `similar`: questions about what was made."""
 
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +64,24 @@ def report(
 
         facts = BuildFacts.named(Store(store_root(store)), build)
         OUT.print(str(write_report(facts, report_page(facts), output)), markup=False)
+
+
+@app.command()
+def audit(
+    build: Annotated[str, typer.Argument(help="As of `report`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the sheet.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many random samples.")] = 200,
+    store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
+    models: Annotated[str, typer.Option(help="Name of a ModelZoo block.")] = "default",
+) -> None:
+    """Write a sheet of random samples for a person to judge, as a page and a table; `verdicts` reads it back."""
+    with errors_explained():
+        from tasks.audit.flows import write_audit
+        from tasks.reports.build_facts import BuildFacts
+
+        here = this_machine(store, models)
+        written = write_audit(BuildFacts.named(here.store, build), count, output.resolve(), here)
+        OUT.print(f"{written} samples in {output / 'audit.html'} and {output / 'audit.csv'}", markup=False)
 
 
 @app.command()

@@ -15,10 +15,14 @@ app = typer.Typer()
 
 
 class Subject(StrEnum):
-    """What verdicts are about."""
+    """What verdicts are about: doubtful faces, looks, or the audit sheet of a flow."""
 
     FACES = "faces"
     LOOKS = "looks"
+    POSE_TEMPLATES = "pose_templates"
+    WEBBODY = "webbody"
+    VIDEO_PATCHES = "video_patches"
+    MUSIC_TO_POSE = "music_to_pose"
 
 
 @app.command()
@@ -70,9 +74,10 @@ def delete(
 def verdicts(
     source: Annotated[Path, typer.Argument(help="CSV; of faces also an export of Label Studio, or a FiftyOne folder.")],
     of: Annotated[Subject, typer.Option("--of", help="What they are about.")] = Subject.FACES,
+    build: Annotated[str, typer.Option(help="Beginning of a build's digest; default: the flow's latest.")] = "",
     store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default",
 ) -> None:
-    """Put down what people said about doubtful faces (webbody) or looks (runway_street); later builds go by it."""
+    """Put down what people said: later builds go by it, and cards tell the error rates that follow."""
     with errors_explained():
         from tasks.shards.store import Store
 
@@ -82,11 +87,20 @@ def verdicts(
             from tasks.identity.review_ledger import add_verdicts, read_verdicts
 
             new, standing = add_verdicts(where, read_verdicts_of(source)), len(read_verdicts(where))
-        else:
-            from tasks.fashion.audit import read_audit
+        elif of is Subject.LOOKS:
+            from tasks.fashion.audit import read_looks
             from tasks.fashion.audit_ledger import add_look_verdicts, read_look_verdicts
             from tasks.runway_street.build import known_looks
 
-            new = add_look_verdicts(where, read_audit(source, known_looks(where)))
+            new = add_look_verdicts(where, read_looks(source, known_looks(where)))
             standing = len(read_look_verdicts(where))
+        else:
+            from tasks.audit.flows import audited_lines, read_audit
+            from tasks.audit.ledger import add_audit_verdicts, read_audit_verdicts
+            from tasks.reports.build_facts import BuildFacts
+
+            facts = BuildFacts.named(where, build or of.value)
+            new = add_audit_verdicts(where, read_audit(source, facts))
+            standing = len(read_audit_verdicts(where, of.value))
+            OUT.print("\n".join(audited_lines(facts)), markup=False)
         OUT.print(f"{new} new verdicts; {standing} stand.")

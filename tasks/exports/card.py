@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tasks.audit.rates import CONFIDENCE, ErrorRate
 from tasks.shards.manifest import BuildModel, Manifest
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -40,6 +41,7 @@ class CardFacts:
     schema: pa.Schema
     data_bytes: int
     manifest: Manifest | None = None
+    audited: Sequence[ErrorRate] = ()
 
 
 def dataset_card(facts: CardFacts) -> str:
@@ -52,7 +54,7 @@ def dataset_card(facts: CardFacts) -> str:
         f"{total} pose templates: {_WHAT}",
         "## Rows\n\n" + markdown_table(("category", "rows"), rows),
         f"## Licences\n\n{_TERMS}\n\n" + markdown_table(("source", "licence", "rows"), sources),
-        *build_sections(facts.manifest),
+        *build_sections(facts.manifest, facts.audited),
         "## Columns\n\n"
         + markdown_table(("column", "type"), [(field.name, column_kind(field.type)) for field in facts.schema]),
         _LOAD.format(category=next((category for category, count in rows if count), rows[0][0])),
@@ -88,8 +90,8 @@ def size_category(rows: int) -> str:
     return next((name for limit, name in _SIZES if rows < limit), "n>1M")
 
 
-def build_sections(manifest: Manifest | None) -> list[str]:
-    """Models, funnel and origin of a build, each a section; none without a manifest."""
+def build_sections(manifest: Manifest | None, audited: Sequence[ErrorRate] = ()) -> list[str]:
+    """Models, error rates, funnel and origin of a build, each a section; none without a manifest."""
     if manifest is None:
         return []
     models = [(model.name, _terms(model), model.sha256) for model in manifest.models]
@@ -97,10 +99,42 @@ def build_sections(manifest: Manifest | None) -> list[str]:
     return [
         *_non_commercial(manifest),
         *(["## Models\n\n" + markdown_table(("model", "licence", "sha256"), models)] if models else []),
+        *_audited(audited),
         "## Funnel\n\nWhat each stage took in, kept, and rejected by reason.\n\n"
         + markdown_table(tuple(funnel[0]) if funnel else (), [tuple(row.values()) for row in funnel]),
         f"Flow `{manifest.flow}`, code `{manifest.code}`, manifest `{manifest.digest}`.",
     ]
+
+
+AUDITED_COLUMNS = ("question", "wrong", "judged", "error rate", f"{CONFIDENCE:.0%} bounds", "nobody could tell", "left")
+
+
+def audited_rows(audited: Iterable[ErrorRate]) -> list[tuple[str, int, int, str, str, int, int]]:
+    """Error rates as rows of `AUDITED_COLUMNS`."""
+    return [
+        (
+            rate.question.text,
+            rate.wrong,
+            rate.judged,
+            f"{rate.share:.1%}",
+            f"{rate.low:.1%} to {rate.high:.1%}",
+            rate.unsure,
+            rate.missing,
+        )
+        for rate in audited
+    ]
+
+
+AUDITED_RULE = (
+    "People judged random samples; the bounds are Clopper and Pearson's. “Left” are samples of the draw that nobody "
+    "judged yet: the more, the less the bounds say."
+)
+
+
+def _audited(audited: Sequence[ErrorRate]) -> list[str]:
+    if not audited:
+        return []
+    return [f"## Errors\n\n{AUDITED_RULE}\n\n{markdown_table(AUDITED_COLUMNS, audited_rows(audited))}"]
 
 
 def non_commercial_sentence(models: Iterable[BuildModel]) -> str:

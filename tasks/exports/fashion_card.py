@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.card import build_sections, column_kind, markdown_table, plain, size_category
 from tasks.schema.fashion import CATEGORIES, GARMENTS, RUNWAY, STREET
 from tasks.shards.manifest import Manifest
@@ -91,7 +92,13 @@ class FashionFacts:
 
 
 def fashion_card(
-    facts: FashionFacts, title: str, schema: pa.Schema, manifest: Manifest | None = None, *, with_category: bool
+    facts: FashionFacts,
+    title: str,
+    schema: pa.Schema,
+    manifest: Manifest | None = None,
+    audited: Sequence[ErrorRate] = (),
+    *,
+    with_category: bool,
 ) -> str:
     """README.md with the hub's YAML header; equal facts give equal text.
 
@@ -112,7 +119,7 @@ def fashion_card(
         + markdown_table(("side", "dataset", "licence", "photos"), sorted(sources)),
         f"## Labels\n\n{_LABELS}\n\n" + markdown_table(("category", "runway", "street"), _sides(facts, "category")),
         *_predictions(facts),
-        *build_sections(manifest),
+        *build_sections(manifest, audited),
         "## Files\n\n" + markdown_table(("file", "rows"), [*files, ("looks/*.parquet", "every photo, all columns")]),
         *([_LOAD] if total else []),
         "## Columns\n\n" + markdown_table(("column", "type"), [(each.name, column_kind(each.type)) for each in schema]),

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.fashion_card import FashionCount, FashionFacts, fashion_card
 from tasks.exports.owned import FolderChange, OwnedFolder
 from tasks.exports.webbody_formats import Drafts
@@ -126,6 +127,7 @@ def write_fashion_tables(
     *,
     title: str,
     manifest: Manifest | None = None,
+    audited: Sequence[ErrorRate] = (),
     file_rows: int = FILE_ROWS,
 ) -> FashionTables:
     """Write a build's tables into a folder whose export the caller finishes; equal builds give equal bytes.
@@ -140,6 +142,7 @@ def write_fashion_tables(
         feature_index: CSV with `image_id` and `feature_row`.
         title: heading of the dataset card.
         manifest: the build, for models and the funnel in the card.
+        audited: its error rates, for the card.
     Raises:
         StoreError: a shard has other columns, a photo has no image id or two predictions, predictions of several
             classifiers, or a photo is in the index twice.
@@ -156,7 +159,7 @@ def write_fashion_tables(
         facts = _facts(looks)
         drafts.settle()
         out.adopt_all(dict(sorted(drafts.made.items())))
-    card = fashion_card(facts, title, LOOKS_SCHEMA, manifest, with_category=with_category)
+    card = fashion_card(facts, title, LOOKS_SCHEMA, manifest, audited, with_category=with_category)
     out.put({"README.md": card.encode()})
     return FashionTables(facts.photos, facts.labelled, facts.predicted if with_category else None)
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.card import build_sections, column_kind, markdown_table, plain, size_category
 from tasks.exports.m2p_files import FPS
 from tasks.exports.m2p_metadata import M2PFacts
@@ -44,7 +45,12 @@ clips = load_dataset("path/to/this/folder", "clips", split="{split}")
 
 
 def m2p_card(
-    facts: M2PFacts, title: str, formats: Sequence[str], schema: pa.Schema, manifest: Manifest | None = None
+    facts: M2PFacts,
+    title: str,
+    formats: Sequence[str],
+    schema: pa.Schema,
+    manifest: Manifest | None = None,
+    audited: Sequence[ErrorRate] = (),
 ) -> str:
     """README.md with the hub's YAML header; equal facts give equal text.
 
@@ -66,7 +72,7 @@ def m2p_card(
         f"## Poses\n\n{_POSES}\n\n" + markdown_table(("model", "clips"), list(facts.count("pose_model").items())),
         f"## Music\n\n{_MUSIC.format(width=width)}",
         *_faces(facts),
-        *build_sections(manifest),
+        *build_sections(manifest, audited),
         "## Columns\n\n" + markdown_table(("column", "type"), [(each.name, column_kind(each.type)) for each in schema]),
     ]
     return _header(facts, title, formats) + "\n" + "\n\n".join(sections) + "\n"

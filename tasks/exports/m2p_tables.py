@@ -14,6 +14,7 @@ from typing import IO, Final, Literal
 
 import pyarrow as pa
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.m2p_arrays import npy_bytes
 from tasks.exports.m2p_card import m2p_card
@@ -57,6 +58,7 @@ def export_m2p_tables(
     *,
     title: str,
     manifest: Manifest | None = None,
+    audited: Sequence[ErrorRate] = (),
     moved: Moved | None = None,
     file_bytes: int = FILE_BYTES,
     files: LocalFiles | None = None,
@@ -71,6 +73,7 @@ def export_m2p_tables(
         title: heading of the dataset card.
         moved: see `joined_samples`.
         manifest: the build, for models and the funnel in the card.
+        audited: its error rates, for the card.
         file_bytes: payload of a file at most (a larger sample has its own).
     Raises:
         ConfigError: no format, the folder is not absolute, or a file of somebody else's is in the way.
@@ -98,7 +101,7 @@ def export_m2p_tables(
             tars.end()
         drafts.settle()
         out.adopt_all(dict(sorted(drafts.made.items())))
-        out.put({"README.md": m2p_card(facts, title, formats, SAMPLES_SCHEMA, manifest).encode()})
+        out.put({"README.md": m2p_card(facts, title, formats, SAMPLES_SCHEMA, manifest, audited).encode()})
         apart = tuple((name,) for name in SPLITS)
         out.declare(
             Disjoint(("samples/{split}-*.parquet", "webdataset/{split}-*.tar"), kept_together(manifest), splits=apart),

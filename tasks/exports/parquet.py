@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.card import CardFacts, dataset_card
 from tasks.exports.contents import MadeBy
 from tasks.exports.owned import FolderChange, OwnedFolder
@@ -58,6 +59,7 @@ def export_parquet(
     *,
     title: str,
     manifest: Manifest | None = None,
+    audited: Sequence[ErrorRate] = (),
     file_bytes: int = FILE_BYTES,
     files: LocalFiles | None = None,
 ) -> ParquetExport:
@@ -70,6 +72,7 @@ def export_parquet(
         photos: shards of `PHOTO_SCHEMA` with at least their samples.
         title: heading of the dataset card.
         manifest: the build, for models and the funnel in the card.
+        audited: its error rates, for the card.
         file_bytes: payload of a file at most (a larger row has its own).
     Raises:
         ConfigError: a file of somebody else's is in the way.
@@ -89,7 +92,8 @@ def export_parquet(
                 for category, writer in series.items():
                     writer.write(rows.filter(pc.equal(rows["category"], category)))
         data_files = tuple(name for each in series.values() for name in each.names)
-        facts = _facts(title, table, sum((folder / name).stat().st_size for name in data_files), manifest)
+        written = sum((folder / name).stat().st_size for name in data_files)
+        facts = _facts(title, table, written, manifest, audited)
         out.put({"README.md": dataset_card(facts).encode()})
         change = out.finish(MadeBy.of(manifest))
     return ParquetExport(folder, dict(facts.rows), data_files, change)
@@ -152,7 +156,9 @@ class _Series:
             self._stream.close()
 
 
-def _facts(title: str, table: pa.Table, folder_bytes: int, manifest: Manifest | None) -> CardFacts:
+def _facts(
+    title: str, table: pa.Table, folder_bytes: int, manifest: Manifest | None, audited: Sequence[ErrorRate]
+) -> CardFacts:
     counted = Counter(table["category"].to_pylist())
     return CardFacts(
         title=title,
@@ -161,4 +167,5 @@ def _facts(title: str, table: pa.Table, folder_bytes: int, manifest: Manifest | 
         schema=EXPORT_SCHEMA,
         data_bytes=folder_bytes,
         manifest=manifest,
+        audited=audited,
     )

@@ -1,10 +1,11 @@
 """README.md and croissant.json of a bundle: where the data comes from, what it may be used for, and what is in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.card import build_sections, column_kind, markdown_table, plain, size_category
 from tasks.exports.croissant import croissant
 from tasks.exports.webbody_cut import BUNDLE_SCHEMA
@@ -69,6 +70,7 @@ class WebBodyCard:
         contact: where people ask to be taken out.
         thresholds: names and values that decided what is in the data.
         manifest: the build, for its parameters, models and funnel.
+        audited: its error rates.
     """
 
     title: str
@@ -78,6 +80,7 @@ class WebBodyCard:
     contact: str = ""
     thresholds: Mapping[str, JsonValue] = field(default_factory=dict)
     manifest: Manifest | None = None
+    audited: Sequence[ErrorRate] = ()
 
 
 def webbody_cards(facts: BundleFacts, says: WebBodyCard) -> dict[str, bytes]:
@@ -109,7 +112,7 @@ def _readme(facts: BundleFacts, says: WebBodyCard) -> str:
         "## Files\n\n" + "\n\n".join([_ROWS, *(_FORMATS[n].format(split=split) for n in facts.config.formats)]),
         f"## Labels\n\n{_LABELS}",
         *_decided(says),
-        *build_sections(says.manifest),
+        *build_sections(says.manifest, says.audited),
         "## Columns\n\n"
         + markdown_table(("column", "type"), [(each.name, column_kind(each.type)) for each in BUNDLE_SCHEMA]),
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from tasks.audit.rates import ErrorRate
 from tasks.body.smooth import Smoothing, smoothed
 from tasks.body.wholebody import OPENPOSE_134
 from tasks.dance.overview import Overview, SampleView, overview_page
@@ -28,6 +29,7 @@ def write_exports(
     folder: Path,
     rules: ExportRules,
     manifest: Manifest,
+    audited: Sequence[ErrorRate],
     overview: Overview,
 ) -> tuple[Path, ...]:
     """Write what was asked for, or bring it up to date; returns the folders.
@@ -35,6 +37,7 @@ def write_exports(
     Args:
         videos: shards of all videos.
         samples: the shard of the split.
+        audited: error rates of the build, for the card.
         overview: what the page says beside the samples.
     """
     made = []
@@ -45,7 +48,9 @@ def write_exports(
     if tables:
         beside = folder / "tables"
         made.append(
-            export_m2p_tables(videos, samples, beside, tables, title=TITLE, manifest=manifest, moved=moved).folder
+            export_m2p_tables(
+                videos, samples, beside, tables, title=TITLE, manifest=manifest, audited=audited, moved=moved
+            ).folder
         )
     if rules.shown:
         made.append(_write_pages(videos, samples, folder / "overview", rules, overview))

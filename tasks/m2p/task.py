@@ -5,6 +5,7 @@ from typing import cast
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from tasks.audit.flows import audited
 from tasks.dance.overview import overview_markdown
 from tasks.lineage.remembered import remember_build
 from tasks.m2p.build import Build, Joined, Summary, m2p_manifest, output_folder, summary_of, video_shards
@@ -77,7 +78,8 @@ def export_samples(build: Build, places: PlaceNames) -> tuple[str, ...]:
     videos, samples = video_shards(build, here)
     overview = overview_of(build, manifest, here)
     folder = output_folder(build.config, here)
-    folders = write_exports(videos, samples, folder, build.config.exports, manifest, overview)
+    rates = audited(here.store, manifest)
+    folders = write_exports(videos, samples, folder, build.config.exports, manifest, rates, overview)
     markdown = overview_markdown(overview_of(build, manifest, here), views(videos, samples, build.config.exports.shown))
     create_markdown_artifact(markdown, key="m2p-overview", description="Clips beside their skeletons and their music")
     return tuple(str(each) for each in folders)

@@ -7,6 +7,7 @@ from typing import Self
 
 import pyarrow.parquet as pq
 
+from tasks.audit.flows import audited
 from tasks.exports.contents import MadeBy
 from tasks.exports.owned import OwnedFolder
 from tasks.machine.places import Machine
@@ -73,6 +74,7 @@ class Report:
             tonemap={Transfer.PQ: HDR_CHAIN, Transfer.HLG: HDR_CHAIN},
             layout=config.layout,
             manifest=manifest,
+            audited=audited(store, manifest),
         )
         return cls(
             statistics=numbers,

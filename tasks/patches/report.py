@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tasks.audit.rates import ErrorRate
 from tasks.exports.card import build_sections, markdown_table, plain, size_category
 from tasks.patches.build_plan import BuildPlan
 from tasks.patches.progress import BuildProgress, FilmProgress
@@ -171,6 +172,7 @@ class CardFacts:
     tonemap: Mapping[str, str] = field(default_factory=dict)
     layout: str = "stacks"
     manifest: Manifest | None = None
+    audited: Sequence[ErrorRate] = ()
 
 
 _WHAT = (
@@ -222,7 +224,7 @@ def patches_card(facts: CardFacts) -> str:
         *(["## Films left out\n\n" + markdown_table(("film", "reason", "detail"), left_out)] if left_out else []),
         "## Colour\n\nAll patches are BT.709, full-range RGB. The transfer tag of a film decides."
         + ("\n\n" + "\n".join(tonemaps) if tonemaps else " No film is HDR."),
-        *build_sections(facts.manifest),
+        *build_sections(facts.manifest, facts.audited),
     ]
     return _header(facts) + "\n" + "\n\n".join(sections) + "\n"
 

@@ -9,6 +9,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
 
 from blocks import load_database, load_store
+from tasks.audit.flows import audited
 from tasks.catalog.embedded import psql_line, start_embedded
 from tasks.catalog.seed import Listing, seed_templates
 from tasks.catalog.similar import upsert_vectors
@@ -169,12 +170,14 @@ def export_folders(build: Build, places: PlaceNames) -> str:
 def export_parquet(build: Build, places: PlaceNames) -> str:
     """A dataset folder that Hugging Face `datasets` loads, with its card; returns it."""
     here = machine(places)
+    manifest = read_manifest(here.store, FLOW, build.manifest)
     done = write_parquet(
         [_templates(build, here)],
         [_whole(chain.photos, here) for chain in _parts(build, here)],
         here.store.root / "exports" / f"{FLOW}_parquet",
         title="Pose templates",
-        manifest=read_manifest(here.store, FLOW, build.manifest),
+        manifest=manifest,
+        audited=audited(here.store, manifest),
     )
     return str(done.folder)
 

@@ -11,13 +11,16 @@ from typing import Any, cast
 import polars as pl
 import pyarrow.parquet as pq
 
+from tasks.audit.draw import audit_sample
+from tasks.audit.sheet import Shown
 from tasks.exports.contents import Disjoint, MadeBy
 from tasks.exports.fashion_features import INDEX_FILE, write_features
 from tasks.exports.fashion_similar import write_similar
 from tasks.exports.fashion_tables import in_order, write_fashion_tables
 from tasks.exports.owned import OwnedFolder
 from tasks.exports.rows import pick
-from tasks.fashion.audit import AuditPhoto, audit_sample, audit_sheet
+from tasks.fashion.audit import look_sheet
+from tasks.fashion.audit_rates import look_rates
 from tasks.fashion.classifier_pictures import confusion_picture, reliability_picture
 from tasks.fashion.classifier_report import ClassifierReport
 from tasks.fashion.page import TrendReport, trend_page
@@ -80,8 +83,9 @@ def write_exports(build: Build, manifest: Manifest, machine: Machine) -> tuple[P
     with OwnedFolder(folder, files) as out:
         write_features(out, shards.embed, photos, files)
         index = folder / INDEX_FILE
+        rates = look_rates(shards.groups, shards.predict, build.verdicts)
         write_fashion_tables(
-            out, files, shards.groups, shards.predict, image_ids, index, title=TITLE, manifest=manifest
+            out, files, shards.groups, shards.predict, image_ids, index, title=TITLE, manifest=manifest, audited=rates
         )
         write_similar(out, shards.embed, photos, shards.looks, rules.similar, files)
         out.put(_shown_files(shards, manifest, machine.store))
@@ -129,8 +133,8 @@ def write_audit(photos: pl.DataFrame, shards: FinishedShards, folder: Path, coun
     }
     making = folder.with_name(f".{target.name}")
     shutil.rmtree(making, ignore_errors=True)
-    asked = (AuditPhoto(name, chosen[name]["image_id"], chosen[name]["image_path"], images[name]) for name in ids)
-    audit_sheet(making, asked, TITLE)
+    told = {name: {"image_id": row["image_id"], "image_path": row["image_path"]} for name, row in chosen.items()}
+    look_sheet(making, (Shown(name, told[name], images[name]) for name in ids), TITLE)
     making.rename(target)
     return target
 

@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
+from tasks.audit.flows import audited
 from tasks.download.ledger import FETCHED, failing_hosts, ledger_table, outcomes
 from tasks.download.retry import read_rejects
 from tasks.exports.webbody_card import WebBodyCard
@@ -82,6 +83,7 @@ def build_card(build: Build, manifest: Manifest, machine: Machine) -> WebBodyCar
         contact=machine.network.contact,
         thresholds=decided(manifest),
         manifest=manifest,
+        audited=audited(machine.store, manifest),
     )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.fashion.audit import COLUMNS, AuditPhoto, audit_sample, audit_sheet, read_audit
+from tasks.audit.sheet import Shown, sheet_columns
+from tasks.fashion.audit import WORN, look_sheet, read_looks
 from tasks.fashion.audit_ledger import LookVerdict, LookVerdicts, add_look_verdicts, read_look_verdicts
 from tasks.images.sheet import encode_png
 from tasks.schema.errors import SourceError
@@ -20,8 +21,9 @@ from tasks.shards.store import Store
 HOSTILE = 'b/"><script>alert(1)</script>,x'
 
 
-def photo(name: str, shade: int = 90) -> AuditPhoto:
-    return AuditPhoto(name, f"runway_{shade:04d}", f"{name}.png", encode_png(np.full((60, 40, 3), shade, np.uint8)))
+def photo(name: str, shade: int = 90) -> Shown:
+    told = {"image_id": f"runway_{shade:04d}", "image_path": f"{name}.png"}
+    return Shown(name, told, encode_png(np.full((60, 40, 3), shade, np.uint8)))
 
 
 def filled(path: Path, **said: str) -> Path:
@@ -30,29 +32,24 @@ def filled(path: Path, **said: str) -> Path:
     for row in rows:
         row |= {"garments": said.get(row["sample_id"], ""), "reviewer": "me"}
     with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, sheet_columns(("image_id", "image_path"), (WORN,)))
         writer.writeheader()
         writer.writerows(rows)
     return path
 
 
-def test_a_sample_is_random_and_the_same_everywhere() -> None:
-    names = [f"runway/{i}" for i in range(1000)]
-    drawn = audit_sample(names, 200)
-    assert drawn == audit_sample(reversed(names), 200)
-    assert audit_sample(names, 50) == drawn[:50]
-    assert audit_sample(names, 200, seed=1) != drawn
-    assert len(set(drawn)) == 200
-    assert 400 < np.mean([names.index(each) for each in drawn]) < 600
-    assert audit_sample(names[:3], 10) == audit_sample(names[:3], 3)
-
-
 def test_there_and_back(tmp_path: Path) -> None:
-    photos = [photo("a"), photo("b"), AuditPhoto("broken", "", "", b"no picture"), photo("c"), photo("d")]
-    assert audit_sheet(tmp_path, photos, "Sheet") == 4
+    photos = [
+        photo("a"),
+        photo("b"),
+        Shown("broken", {"image_id": "", "image_path": ""}, b"no picture"),
+        photo("c"),
+        photo("d"),
+    ]
+    assert look_sheet(tmp_path, photos, "Sheet") == 4
     assert sorted(each.name for each in (tmp_path / "thumbnails").iterdir()) == [f"000{i}.jpg" for i in range(1, 5)]
     path = filled(tmp_path / "audit.csv", a="top; pants", b="none", c=" ")
-    verdicts = read_audit(path, {"a", "b", "c", "d"})
+    verdicts = read_looks(path, {"a", "b", "c", "d"})
     assert verdicts == [
         LookVerdict(sample_id="a", garments=("pants", "top"), reviewer="me"),
         LookVerdict(sample_id="b", garments=(), reviewer="me"),
@@ -70,21 +67,21 @@ def test_what_spreadsheets_make_of_it_is_read(tmp_path: Path, delimiter: str) ->
     path = tmp_path / "audit.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as stream:
         csv.writer(stream, delimiter=delimiter).writerows([("sample_id", "garments"), ("a", "top;bag"), ("b", "none")])
-    assert [v.garments for v in read_audit(path, {"a", "b"})] == [("bag", "top"), ()]
+    assert [v.garments for v in read_looks(path, {"a", "b"})] == [("bag", "top"), ()]
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "audit.csv"
     path.write_text("sample_id,garments,reviewer\na,trousers,\na,top,\nz,top,\nb,none;top,\n")
     with pytest.raises(SourceError) as caught:
-        read_audit(path, {"a", "b"})
+        read_looks(path, {"a", "b"})
     told = str(caught.value)
     assert "4 faults" in told
-    for part in ("line 2: 'trousers'", "line 3: 'a' stands in line 2", "line 4: no photo", "line 5: 'none'"):
+    for part in ("line 2: 'trousers'", "line 3: 'a' stands in line 2", "line 4: no sample", "line 5: 'none'"):
         assert part in told
     path.write_text("sample_id,garments\n" + "z,top\n" * 50)
     with pytest.raises(SourceError, match="and 30 more"):
-        read_audit(path, set())
+        read_looks(path, set())
 
 
 @pytest.mark.parametrize("text", [b"", b"image,labels\na,top\n", b"sample_id,garments\n\xff\xfe,top\n"])
@@ -92,9 +89,9 @@ def test_what_is_no_sheet_is_told(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "audit.csv"
     path.write_bytes(text)
     with pytest.raises(SourceError, match=re.escape(str(path))):
-        read_audit(path, {"a"})
+        read_looks(path, {"a"})
     with pytest.raises(SourceError, match="cannot be read"):
-        read_audit(tmp_path / "missing.csv", {"a"})
+        read_looks(tmp_path / "missing.csv", {"a"})
 
 
 class Tags(HTMLParser):
@@ -107,7 +104,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_offline_and_names_stay_text(tmp_path: Path) -> None:
-    audit_sheet(tmp_path, [photo(HOSTILE)], "<i>Sheet</i>")
+    look_sheet(tmp_path, [photo(HOSTILE)], "<i>Sheet</i>")
     page = Tags()
     page.feed((tmp_path / "audit.html").read_text())
     assert [tag for tag, _ in page.found].count("script") == 1
@@ -123,7 +120,7 @@ def test_the_browser_saves_the_same_table(tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no chromium here")
-    audit_sheet(tmp_path, [photo(HOSTILE), photo("plain"), photo("later")], "Sheet")
+    look_sheet(tmp_path, [photo(HOSTILE), photo("plain"), photo("later")], "Sheet")
     page = (tmp_path / "audit.html").read_text()
     ticking = """<script>
       reviewer.value = "A, B";
@@ -143,7 +140,7 @@ def test_the_browser_saves_the_same_table(tmp_path: Path) -> None:
     found = re.search(r"<pre>([^<]*)</pre>", dumped.stdout)
     assert found is not None
     (tmp_path / "saved.csv").write_bytes(base64.b64decode(found[1]))
-    assert read_audit(tmp_path / "saved.csv", {HOSTILE, "plain", "later"}) == [
+    assert read_looks(tmp_path / "saved.csv", {HOSTILE, "plain", "later"}) == [
         LookVerdict(sample_id=HOSTILE, garments=("bag", "scarf/tie"), reviewer="A, B"),
         LookVerdict(sample_id="plain", garments=(), reviewer="A, B"),
     ]

@@ -1,5 +1,6 @@
 """The whole flow on rendered mannequins: first run, found again, changed threshold, two at once, Postgres down."""
 
+import csv
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,15 @@ from prefect.states import State
 import flows.pose_templates as module
 from blocks import Database
 from flows.pose_templates import pose_templates
+from tasks.audit.flows import read_audit, write_audit
+from tasks.audit.ledger import add_audit_verdicts
 from tasks.catalog.embedded import start_embedded
-from tasks.machine.places import PlaceNames
+from tasks.ingest.hub import HubAccess
+from tasks.machine.places import Machine, PlaceNames
+from tasks.models.zoo import Zoo
 from tasks.poses.build import BuildSummary
 from tasks.poses.config import Exports, KeypointRules, PhotoRules, PoseTemplatesForm, Seeding
+from tasks.reports.build_facts import BuildFacts
 from tasks.schema.columns import IMAGE
 from tasks.schema.errors import DatabaseError
 from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
@@ -99,6 +105,29 @@ def test_the_second_run_finds_everything(first: tuple[BuildSummary, object], hom
     assert summary.manifest == first[0].manifest
     assert summary.seeded is not None
     assert (summary.seeded.inserted, summary.seeded.updated, summary.seeded.unchanged) == (0, 0, 14)
+
+
+def test_what_people_find_wrong_stands_in_the_card(first: object, home: Path, tmp_path: Path) -> None:
+    store = Store(home)
+    here = Machine(store, HubAccess(), Zoo(home / "models"))
+    facts = BuildFacts.of(store, "pose_templates")
+    assert write_audit(facts, 10, tmp_path / "sheet", here) == 10
+    table = tmp_path / "sheet" / "audit.csv"
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row |= {"joints_fit": "wrong" if row is rows[0] else "right", "tags_fit": "unsure"}
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert add_audit_verdicts(store, read_audit(table, facts)) == 20
+    run(FORM)
+    card = (home / "exports" / "pose_templates_parquet" / "README.md").read_text()
+    assert (
+        "| The joints lie where they are, left and right not swapped | 1 | 10 | 10.0% | 0.3% to 44.5% | 0 | 0 |" in card
+    )
+    assert "The tags are true" not in card
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ PHOTOS_EACH = 3
 PAUSE_S = 5.0
 """Until a failed URL is tried again."""
 
-TIMED = ["attempt", "fetched_at", "headers"]
+TIMED = ["attempt", "fetched_at", "headers", "reuse"]
 
 
 def photos(real: Path) -> dict[str, bytes]:
@@ -135,7 +135,7 @@ def state(home: Path) -> dict[str, object]:
             found[name] = _rows(pa.concat_tables(tables))
         found[f"{name} rows"] = sum(record.data.rows for record in records)
     for line in manifest.funnel.lines:
-        if line.stage not in ("urls", "download", "retry_urls"):
+        if line.stage not in ("urls", "download", "retry_urls", "consent"):
             found[f"{line.stage} rejected"] = (line.rows_in, line.rejected, line.children_rejected)
     exports = home / "exports"
     for path in sorted(exports.rglob("*")):

@@ -27,10 +27,12 @@ def killed(dataset: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_runway_to_street(tmp_path: Path) -> None:
-    assert " 0 differ" in killed("runway_street", tmp_path, {})
+@pytest.mark.parametrize("dataset", ["pose_templates", "runway_street", "video_patches"])
+def test_what_needs_no_weights(dataset: str, tmp_path: Path) -> None:
+    assert " 0 differ" in killed(dataset, tmp_path, {})
 
 
 @pytest.mark.real
-def test_music_to_pose(tmp_path: Path, real_data: Path) -> None:
-    assert " 0 differ" in killed("music_to_pose", tmp_path, {"MANNEQUIN_REAL_DATA": str(real_data)})
+@pytest.mark.parametrize("dataset", ["music_to_pose", "webbody"])
+def test_what_needs_weights(dataset: str, tmp_path: Path, real_data: Path) -> None:
+    assert " 0 differ" in killed(dataset, tmp_path, {"MANNEQUIN_REAL_DATA": str(real_data)})

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(1500)
 def test_a_killed_flow_goes_on_to_the_same_end(prefect_server: None, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.flows.kill_flow", str(tmp_path), "10", "5"],
+        [sys.executable, "-m", "tests.flows.kill_flow", "pose_templates", str(tmp_path), "10", "5"],
         check=False,
         capture_output=True,
         text=True,

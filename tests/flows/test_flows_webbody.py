@@ -115,13 +115,14 @@ def test_every_line_is_kept_or_rejected_with_its_reason(
     first: tuple[Summary, Counter[tuple[str, str]]], home: Path
 ) -> None:
     summary, tasks = first
-    assert summary.rows == {"urls": 11, "download": 7}
+    assert summary.rows == {"urls": 11, "download": 7, "consent": 7}
     assert summary.urls == {"fetched": 7, "failed": 3, "will retry": 1}
     assert summary.rejected == Counter(FAILING.values()) + Counter({"url_malformed": 2})
     funnel = read_manifest(Store(home), UNFINISHED, summary.manifest).funnel
     assert {line.stage: (line.rows_in, line.rows_kept) for line in funnel.lines} == {
         "urls": (13, 11),
         "download": (11, 7),
+        "consent": (7, 7),
     }
     assert all(line.rows_in == line.rows_kept + sum(line.rejected.values()) for line in funnel.lines)
     assert {name for name, state in tasks if state != "Completed"} == set()
@@ -139,7 +140,7 @@ def test_the_states_of_the_urls_are_an_artifact(first: object) -> None:
         ("will retry", "http_server_error"): 1,
     }
     assert [row["host"] for row in artifact("webbody-hosts")] == ["127.0.0.1"]
-    assert {row["stage"] for row in artifact("webbody-funnel")} == {"urls", "download"}
+    assert {row["stage"] for row in artifact("webbody-funnel")} == {"urls", "download", "consent"}
 
 
 def test_a_second_run_finds_everything_and_asks_for_nothing(
@@ -161,7 +162,11 @@ def test_what_is_due_again_is_fetched_alone(first: object, server: UrlServer, li
     summary, _ = run(due)
     assert {path for path, _, _ in server.requests[asked:]} == {"/file/late"}
     made = {record.stage: record for record in Store(home).records() if record.key not in before}
-    assert {stage: record.data.rows for stage, record in made.items()} == {"retry_urls": 1, "download": 1}
+    assert {stage: record.data.rows for stage, record in made.items()} == {
+        "retry_urls": 1,
+        "download": 1,
+        "consent": 1,
+    }
     assert pq.read_table(Store(home).data_path(made["download"]))["attempt"].to_pylist() == [1]
     assert summary.urls == {"fetched": 8, "failed": 3}
 
@@ -173,6 +178,30 @@ def test_what_is_due_again_is_fetched_alone(first: object, server: UrlServer, li
 
 
 @pytest.mark.slow
+def test_policies_change_and_only_what_they_change_is_made(home: Path, server: UrlServer, tmp_path: Path) -> None:
+    listed = write_list(tmp_path / "consent.lst", server, [*GOOD[:2], "/robots/noai"])
+    first, _ = run(form_of(listed, "consent"))
+    assert (first.rows["consent"], first.rejected) == (2, {"opted_out": 1})
+
+    blocked = tmp_path / "block.txt"
+    blocked.write_text(f"{server.url(GOOD[0])}  # asked us to\n")
+    asked = len(server.requests)
+    stricter, _ = run(form_of(listed, "consent", download=DownloadRules(consent={"block_list": str(blocked)})))
+    assert (stricter.rows["consent"], stricter.rejected) == (1, {"blocked": 1, "opted_out": 1})
+    assert str(tmp_path) not in json.dumps(read_manifest(Store(home), UNFINISHED, stricter.manifest).params["download"])
+    again, tasks = run(form_of(listed, "consent"))
+    assert len(server.requests) == asked
+    assert ({state for name, state in tasks if name.startswith("download")}, again) == ({"Cached"}, first)
+
+    milder, _ = run(form_of(listed, "consent", download=DownloadRules(respect_opt_out=False)))
+    assert [path for path, _, _ in server.requests[asked:]] == ["/robots/noai"]
+    assert (milder.rows["consent"], milder.urls) == (3, {"fetched": 3})
+    back, _ = run(form_of(listed, "consent"))
+    assert len(server.requests) == asked + 1
+    assert (back.rows["consent"], back.urls) == (2, {"fetched": 2, "failed": 1})
+
+
+@pytest.mark.slow
 def test_an_own_network_is_refused_unless_it_was_named(
     home: Path, server: UrlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +209,7 @@ def test_an_own_network_is_refused_unless_it_was_named(
     asked = len(server.requests)
     summary, _ = run(form_of(write_list(tmp_path / "own.lst", server, GOOD[:3]), "own"))
     assert summary.rejected == {"address_refused": 3}
-    assert summary.rows == {"urls": 3, "download": 0}
+    assert summary.rows == {"urls": 3, "download": 0, "consent": 0}
     assert len(server.requests) == asked
 
 

@@ -20,6 +20,7 @@ from tasks.ingest.photos import list_source
 from tasks.lineage.remembered import remember_build
 from tasks.machine.places import Machine, Network
 from tasks.models.zoo import Zoo
+from tasks.patches.config import VideoPatchesForm
 from tasks.poses.config import PoseTemplatesForm
 from tasks.schema.sources import SourceKind
 from tasks.shards.derive import committed, realise
@@ -48,25 +49,29 @@ def publish(here: Machine, manifest: Manifest, build: BaseModel) -> Manifest:
     return manifest
 
 
-def pose_templates(here: Machine, rows: int = 8, **photos: Any) -> Manifest:
+def template_form(rows: int = 8, **photos: Any) -> PoseTemplatesForm:
     """Mannequins; `photos` are fields of a source of photos, which needs a real pose model."""
-    from tasks.poses.build import Build
-    from tasks.poses.derivations import SourceRead, part_chain, templates
-
     sources: list[dict[str, Any]] = [{"name": "dolls", "kind": "mannequins", "category": "lifestyle", "limit": rows}]
-    form = PoseTemplatesForm.model_validate(
+    return PoseTemplatesForm.model_validate(
         {
             "sources": [*sources, *([{"name": "photos", **photos}] if photos else [])],
             "keypoints": {"pose_model": "yolov8n-pose-dequantised"},
             "shard_rows": 2 * rows,
         }
     )
+
+
+def pose_templates(here: Machine, form: PoseTemplatesForm) -> Manifest:
+    """Templates of a form's sources, of the first rows of each."""
+    from tasks.poses.build import Build
+    from tasks.poses.derivations import SourceRead, part_chain, templates
+
     read = tuple(
         SourceRead(
             source=source,
-            listing=list_mannequins(source, rows, 2 * rows)
+            listing=list_mannequins(source, source.limit, form.shard_rows)
             if source.kind is SourceKind.MANNEQUINS
-            else list_source(source, here.hub, 2 * rows),
+            else list_source(source, here.hub, form.shard_rows),
         )
         for source in form.sources
     )
@@ -84,16 +89,15 @@ def pose_templates(here: Machine, rows: int = 8, **photos: Any) -> Manifest:
     return publish(here, manifest, Build.of(form, read, manifest, {}))
 
 
-def video_patches(here: Machine, film: Path, windows: int = 12, **other: Any) -> Manifest:
-    """Patches of a small film."""
+def video_patches(here: Machine, form: VideoPatchesForm) -> Manifest:
+    """Patches of the one film of a form."""
     from tasks.patches.build import Build, patches_manifest
     from tasks.patches.derivations import FilmRead, count_pieces, pieces
     from tasks.patches.derivations import film as film_of
     from tasks.video.films import film_digest
 
-    form = film_form(film, windows, **other)
     (source,) = form.films
-    digest = film_digest(film)
+    digest = film_digest(Path(source.path))
     data = here.store.data_path(realise(film_of(source, digest), here.store).record)
     read = FilmRead(source=source, digest=digest, pieces=count_pieces(source, data, form))
     for each in pieces(read, form, here):
@@ -152,7 +156,7 @@ def webbody(here: Machine, form: dict[str, Any]) -> Manifest:
     for source in config.sources:
         listing = list_urls(source, here.hub, here.store, config.part_rows)
         for part in parts_of(ListRead(source=source, listing=listing)):
-            for each in downloads(part, config, here, datetime.now(UTC)):
+            for each in downloads(part, config, here, datetime.now(UTC)).every:
                 realise(each, here.store)
             read.append(part)
             step = config.last_look
@@ -182,17 +186,17 @@ def main(folder: str) -> None:
     here = machine(top, files / "looks" / "models")
     film = files / "small.mp4"
     built = [
-        video_patches(here, film if film.exists() else small_film(film), windows=60),
+        video_patches(here, film_form(film if film.exists() else small_film(film), 60)),
         runway_street(here, looks),
     ]
     if real:
         people = {"kind": "folder", "location": f"{real}/people/faces"}
-        built.append(pose_templates(here, 60, **people))
+        built.append(pose_templates(here, template_form(60, **people)))
         with UrlServer() as server:
             built.append(webbody(here, web_form(files, Path(real), server)))
         built.append(music_to_pose(here, dance_form(files, Path(real), *DANCES)))
     else:
-        built.append(pose_templates(here, 60))
+        built.append(pose_templates(here, template_form(60)))
     for manifest in built:
         print(manifest.flow, manifest.digest[:12], {name: len(refs) for name, refs in manifest.outputs.items()})
 

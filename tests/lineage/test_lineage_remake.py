@@ -22,7 +22,8 @@ from tasks.shards.manifest import read_manifest
 from tasks.shards.verify import verify_store
 from tests.golden.films import FILM
 from tests.golden.record import FOLDER
-from tests.lineage.remake_builds import machine, pose_templates, video_patches
+from tests.lineage.remake_builds import machine, pose_templates, template_form, video_patches
+from tests.patches.film_builds import form
 from tests.patches.patch_trees import contents
 
 ALLOWING = Rule(Way.ROW, tolerance=1e-3, psnr_db=45)
@@ -36,8 +37,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     film = top / "film.mp4"
     film.write_bytes(FILM.read_bytes())
     made = machine(top / "store")
-    pose_templates(made, 4)
-    video_patches(made, film, 4)
+    pose_templates(made, template_form(4))
+    video_patches(made, form(film, 4))
     return made
 
 
@@ -157,7 +158,7 @@ def test_equal_builds_are_remembered_equally(here: Machine, copied: Machine) -> 
         path.read_text() for path in here.store.root.glob("builds/*/*.build.json")
     )
     before = contents(copied.store.root / "builds")
-    pose_templates(copied, 4)
+    pose_templates(copied, template_form(4))
     assert contents(copied.store.root / "builds") == before
     assert [flow for flow, _ in published(copied.store)] == ["pose_templates", "video_patches"]
 

@@ -44,8 +44,8 @@ def unlike_build() -> Derivation:
     return Derivation(Gather(LimitConfig(limit=25)), (Derivation(Unlike(MakeConfig())),))
 
 
-def main(kind: str, folder: str) -> None:
-    """Run in a fresh interpreter, which forks cheaply and has no threads to lose."""
+def main(kind: str, folder: str, *more: str) -> None:
+    """Run in a fresh interpreter, which forks cheaply and has no threads to lose; `more`: random kills, and a seed."""
     top = Path(folder)
     counting = CountingFiles()
     calm = Store(top / "calm", counting)
@@ -62,7 +62,7 @@ def main(kind: str, folder: str) -> None:
         "power": lose_power,
         "two": two_at_once,
     }
-    failures = faults[kind](top, points, expected)
+    failures = faults[kind](top, points, expected, *map(int, more))
     print(f"{kind}: {points} write points, {len(failures)} failures {failures[:5]}")
     sys.exit(bool(failures))
 
@@ -90,10 +90,10 @@ def kill_everywhere(top: Path, points: int, expected: dict[str, bytes], step: in
     return failures
 
 
-def kill_at_random(top: Path, points: int, expected: dict[str, bytes]) -> list[str]:
-    failures, killed = [], 0
-    draw = np.random.default_rng(0)
-    for n in range(60):
+def kill_at_random(top: Path, points: int, expected: dict[str, bytes], kills: int = 60, seed: int = 0) -> list[str]:
+    failures, killed, n = [], 0, 0
+    draw = np.random.default_rng(seed)
+    while killed < kills and n < 4 * kills:
         root = top / f"random-{n}"
         child = os.fork()
         if child == 0:
@@ -103,7 +103,9 @@ def kill_at_random(top: Path, points: int, expected: dict[str, bytes]) -> list[s
         os.kill(child, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         failures += check(root, expected, f"random {n}")
-    return failures if killed else ["nothing was killed in time"]
+        n += 1
+    print(f"{killed} kills")
+    return failures if killed == kills else [*failures, f"only {killed} of {kills} were killed in time"]
 
 
 def lose_power(top: Path, points: int, expected: dict[str, bytes]) -> list[str]:

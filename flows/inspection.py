@@ -59,11 +59,12 @@ def report(
     """Write an offline page on a build: funnel, rejects with pictures, distributions, samples, licences."""
     with errors_explained():
         from tasks.reports.build_facts import BuildFacts
-        from tasks.reports.page import report_page, write_report
+        from tasks.reports.page import write_report
+        from tasks.reports.whole import whole_page
         from tasks.shards.store import Store
 
         facts = BuildFacts.named(Store(store_root(store)), build)
-        OUT.print(str(write_report(facts, report_page(facts), output)), markup=False)
+        OUT.print(str(write_report(facts, whole_page(facts), output)), markup=False)
 
 
 @app.command()

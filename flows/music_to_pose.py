@@ -22,6 +22,7 @@ from tasks.m2p.task import (
     split_samples,
 )
 from tasks.machine.places import PlaceNames
+from tasks.reports.task import send_controls, write_page
 
 WORKERS = os.cpu_count() or 2
 HERE = PlaceNames()
@@ -38,4 +39,7 @@ def music_to_pose(config: MusicToPoseForm, places: PlaceNames = HERE) -> Summary
         split_samples(build, places)
     build = publish_build(build, places)
     exports = export_samples(build, places) if "exports" in config.steps else ()
+    if config.controls:
+        send_controls(build, places)
+    write_page(build, places)
     return report_build(build, exports, places)

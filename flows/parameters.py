@@ -55,14 +55,14 @@ def read_config(path: Path) -> Any:
         ConfigError: the file is missing or does not read, or a variable is not set.
     """
     try:
-        text = path.read_text()
+        text = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     import yaml
 
     try:
         return _filled_in(yaml.safe_load(text), path)  # JSON is YAML
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"The configuration {path} is neither JSON nor YAML: {error}") from error
 
 

@@ -25,6 +25,7 @@ from tasks.poses.task import (
     select_templates,
 )
 from tasks.poses.waves import next_wave
+from tasks.reports.task import send_controls, write_page
 from tasks.schema.sources import PhotoSource
 
 WORKERS = os.cpu_count() or 2
@@ -40,7 +41,10 @@ def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HE
     pictures = publish_previews(build, places)
     wanted = {export_folders: config.exports.folders, export_parquet: config.exports.parquet}
     exports = tuple(export(build, places) for export in wanted if wanted[export])
+    if config.controls:
+        send_controls(build, places)
     report_build(build, places)
+    write_page(build, places)
     seeded = fill_postgres(build, config.seeding, places) if config.seeding.enabled else None
     return BuildSummary(
         manifest=build.manifest,

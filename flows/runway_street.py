@@ -11,6 +11,7 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.reports.task import send_controls, write_page
 from tasks.runway_street.build import Build, Summary
 from tasks.runway_street.config import RunwayStreetForm
 from tasks.runway_street.derivations import PartRead, parts_of
@@ -47,6 +48,9 @@ def runway_street(config: RunwayStreetForm, places: PlaceNames = HERE) -> Summar
         compare_sides(build, places)
     build = publish_build(build, places)
     exports = export_build(build, places) if "exports" in config.steps else ()
+    if config.controls:
+        send_controls(build, places)
+    write_page(build, places)
     return report_build(build, exports, places)
 
 

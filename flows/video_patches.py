@@ -14,6 +14,7 @@ from tasks.machine.places import PlaceNames
 from tasks.patches.build import Summary, groups_of
 from tasks.patches.config import VideoPatchesForm
 from tasks.patches.task import cut_pieces, look_at_film, open_build, publish_build, report_build
+from tasks.reports.task import send_controls, write_page
 
 WORKERS = os.cpu_count() or 2
 HERE = PlaceNames()
@@ -26,4 +27,8 @@ def video_patches(config: VideoPatchesForm, places: PlaceNames = HERE) -> Summar
     wait(looks)
     build = open_build(tuple(look.result() for look in looks), config, places)
     cuts = tuple(cut_pieces(group, build, places) for group in groups_of(build))
-    return report_build(publish_build(build, cuts, places), places)
+    build = publish_build(build, cuts, places)
+    if config.controls:
+        send_controls(build, places)
+    write_page(build, places)
+    return report_build(build, places)

@@ -11,6 +11,7 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.reports.task import send_controls, write_page
 from tasks.webbody.build import Summary, groups_of, shared_out
 from tasks.webbody.config import WebBodyForm
 from tasks.webbody.derivations import PartRead, parts_of
@@ -46,7 +47,10 @@ def webbody(config: WebBodyForm, places: PlaceNames = HERE) -> Summary:
     build = publish_build(build, places)
     wanted = (export_bundles, export_intermediate, export_review) if "exports" in config.steps else ()
     exports = tuple(folder for export in wanted for folder in export(build, places))
+    if config.controls:
+        send_controls(build, places)
     summary = report_build(build, places)
+    write_page(build, places)
     if "members" in config.steps and not config.recognition.keep_embeddings:
         erase_embeddings(build, places)
     return summary.model_copy(update={"exports": exports})

@@ -61,10 +61,11 @@ class SoundFile(Frozen):
 
 
 class Unfetched(Frozen):
-    """Why a video or its sound, named by address, could not be had."""
+    """Why a video or its sound, named by address, could not be had; `evidence` as of a rejection."""
 
     reason: Reason
     detail: str
+    evidence: str = ""
 
 
 class DanceRules(Frozen):
@@ -183,7 +184,8 @@ class DanceVideo(Stage):
             if reason is Reason.FILM_TOO_SHORT:
                 detail = f"{config.file_name} has hardly a frame."
             score = error.score if isinstance(error, UnfitError) else None
-            why = Rejection(config.name, _FROM_FILM.get(reason, reason), detail, score, config.file_name)
+            told = config.unfetched.evidence if config.unfetched else ""
+            why = Rejection(config.name, _FROM_FILM.get(reason, reason), detail, score, config.file_name, told or None)
             yield StageOutput(DANCE_SCHEMA.empty_table(), (why,))
         else:
             facts: dict[str, JsonValue] = {"sound": sound.model_dump(mode="json")}

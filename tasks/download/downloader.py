@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from tasks.download.failure import Answer
 from tasks.download.fetching import Fetching, Finished
+from tasks.download.hops import hops_json
 from tasks.download.upstream import submodule
 
 COLUMNS: Final = ("sample_id", "idx", "label", "url", "licence")
@@ -35,6 +36,7 @@ _MORE = (
     pa.field("http_status", pa.int16()),
     pa.field("final_url", pa.string()),
     pa.field("headers", pa.string()),
+    pa.field("reuse", pa.string()),
     pa.field("fetched_at", pa.timestamp("ms", "UTC")),
     pa.field("tries", pa.int32()),
     pa.field("retry_after_s", pa.float64()),
@@ -151,6 +153,7 @@ def columns_of(finished: Finished) -> dict[str, Any]:
         "http_status": answer.status,
         "final_url": answer.url or None,
         "headers": json.dumps(dict(answer.headers)),
+        "reuse": hops_json(answer.hops),
         "fetched_at": finished.at,
         "tries": finished.tries,
         "retry_after_s": error.retry_after_s if error else None,

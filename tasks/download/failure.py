@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tasks.download.hops import Hop
 from tasks.schema.rejections import Reason
 
 RETRYABLE = frozenset(
@@ -19,13 +20,21 @@ RETRYABLE = frozenset(
 """What another day may mend. A server that says no, has nothing (404, 410) or opts out is not asked again."""
 
 
+REFUSED = frozenset((Reason.BLOCKED, Reason.OPTED_OUT))
+"""Reasons that another policy may not have: what was said is kept, to be judged again."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a server said besides the body: `status` None where none answered; `headers` are those that are kept."""
+    """What a server said besides the body: `status` None where none answered; `headers` are those that are kept.
+
+    `hops` are the addresses on the way to it, with what their hosts say about reuse.
+    """
 
     url: str
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    hops: tuple[Hop, ...] = ()
 
 
 class FetchError(Exception):

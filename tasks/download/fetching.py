@@ -8,10 +8,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from tasks.download.address import parse_url
+from tasks.download.client import Client, Fetched
 from tasks.download.failure import RETRYABLE, Answer, FetchError
 from tasks.download.hosts import HostQueue, Turn
 from tasks.download.prepare import prepare
-from tasks.download.transport import Client, Fetched
 from tasks.download.waiting import Waiting
 from tasks.images.decode import DecodeError
 from tasks.images.isolate import Isolated

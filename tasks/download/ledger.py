@@ -1,13 +1,17 @@
 """One row for every URL of all attempts: what became of it, and what is next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.download.consent import Consent
+from tasks.download.consented import Consented
 from tasks.download.failure import RETRYABLE
+from tasks.download.released import due_rows
 from tasks.download.retry import RetryPolicy, due_at, read_rejects
 from tasks.schema.records import ShardRecord
 from tasks.shards.store import Store
@@ -38,17 +42,20 @@ _EVIDENCE = pl.Struct(
 _TIME = pl.Datetime("ms", "UTC")
 
 
-def ledger_table(store: Store, records: Iterable[ShardRecord], policy: RetryPolicy) -> pa.Table:
+def ledger_table(
+    store: Store, records: Iterable[ShardRecord], policy: RetryPolicy, consent: Consent | None = None
+) -> pa.Table:
     """The state of every URL after its latest attempt, in the order of the lists.
 
     Args:
         store: where the records are from.
-        records: of `download`, all attempts.
+        records: of `download`, all attempts, and of `consent`, after those.
         policy: decides what is next.
+        consent: releases what was refused; None: nothing is released.
     Returns:
         rows of `LEDGER_SCHEMA`. Photos that were erased on purpose are not listed.
     """
-    frames = [frame for record in records for frame in (_fetched(store, record), _failed(store, record, policy))]
+    frames = [frame for record in records for frame in _frames(store, record, policy, consent)]
     if not frames:
         return LEDGER_SCHEMA.empty_table()
     latest = pl.concat(frames).sort("tries", maintain_order=True).unique("sample_id", keep="last", maintain_order=True)
@@ -72,24 +79,38 @@ def _fetched(store: Store, record: ShardRecord) -> pl.DataFrame:
     )
 
 
-def _failed(store: Store, record: ShardRecord, policy: RetryPolicy) -> pl.DataFrame:
+def _frames(
+    store: Store, record: ShardRecord, policy: RetryPolicy, consent: Consent | None
+) -> tuple[pl.DataFrame, ...]:
+    if record.stage == Consented.name:
+        return (_failed(read_rejects(store, record), None, ()),)
     rejects = read_rejects(store, record)
-    attempt = int(str(record.params.get("attempt", 0)))
-    due = due_at(rejects, attempt, policy)
+    due = due_at(rejects, int(str(record.params["attempt"])), policy)
+    released = [row["sample_id"] for row in due_rows(rejects, consent)] if consent is not None else []
+    return _fetched(store, record), _failed(rejects, due, released)
+
+
+def _failed(rejects: pa.Table, due: datetime | None, released: Sequence[str]) -> pl.DataFrame:
     told = pl.DataFrame(rejects).with_columns(pl.col("evidence").str.json_decode(_EVIDENCE))
     passing = pl.col("reason").is_in(sorted(reason.value for reason in RETRYABLE))
+    free = pl.col("sample_id").is_in(list(released))
+    seen = pl.col("evidence").struct["last_seen"].str.to_datetime(time_unit="ms", time_zone="UTC")
     return told.select(
         "sample_id",
         url=pl.col("source_uri"),
         idx=pl.col("evidence").struct["idx"],
         label=pl.col("evidence").struct["label"],
-        status=pl.when(~passing).then(pl.lit(FAILED)).otherwise(pl.lit(GAVE_UP if due is None else WILL_RETRY)),
+        status=pl.when(free)
+        .then(pl.lit(WILL_RETRY))
+        .when(~passing)
+        .then(pl.lit(FAILED))
+        .otherwise(pl.lit(GAVE_UP if due is None else WILL_RETRY)),
         reason=pl.col("reason"),
         error=pl.col("detail"),
         http_status=pl.col("evidence").struct["status"],
-        tries=pl.lit(attempt + 1, pl.Int16),
-        last_seen=pl.col("evidence").struct["last_seen"].str.to_datetime(time_unit="ms", time_zone="UTC"),
-        next_try=pl.when(passing).then(pl.lit(due, _TIME)).otherwise(None),
+        tries=pl.col("evidence").struct["attempt"] + 1,
+        last_seen=seen,
+        next_try=pl.when(free).then(seen).when(passing).then(pl.lit(due, _TIME)).otherwise(None),
     )
 
 

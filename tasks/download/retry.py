@@ -64,19 +64,13 @@ class RetryUrls(Stage):
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:  # noqa: ARG002 - a source
         """Offer them; a StoreError where the rejects of the parent are gone or damaged."""
-        parent = self.config.parent
-        record = self.store.read_record(parent.stage, parent.key)
-        path = self.store.rejects_path(record) if record is not None else None
-        if path is None or not path.exists() or file_digest(path) != self.config.rejects:
-            raise StoreError(
-                f"The rejects of {parent.stage}/{parent.key[:16]} are not those that attempt {self.config.attempt} was "
-                "planned from: run the flow again, it plans anew."
-            )
-        for batch in retryable(pq.read_table(path)).to_batches(self.batch_rows):
-            yield StageOutput(pa.RecordBatch.from_pylist([_listed(row) for row in batch.to_pylist()], URL_SCHEMA))
+        rejects = planned_rejects(self.store, self.config.parent, self.config.rejects)
+        for batch in retryable(rejects).to_batches(self.batch_rows):
+            yield StageOutput(pa.RecordBatch.from_pylist([listed(row) for row in batch.to_pylist()], URL_SCHEMA))
 
 
-def _listed(reject: dict[str, Any]) -> dict[str, Any]:
+def listed(reject: dict[str, Any]) -> dict[str, Any]:
+    """A rejected URL as it stood in its list: a row of `URL_SCHEMA`."""
     told = json.loads(reject["evidence"])
     return {
         "sample_id": reject["sample_id"],
@@ -106,7 +100,7 @@ def due_at(rejects: pa.Table, attempt: int, policy: RetryPolicy) -> datetime | N
 
 
 def attempts(
-    store: Store, urls: Derivation, download: Download, now: datetime, policy: RetryPolicy
+    store: Store, urls: Derivation, download: Download, now: datetime, policy: RetryPolicy, first: int = 0
 ) -> tuple[Derivation, ...]:
     """All attempts at a list of URLs that were made or are due, the first one first.
 
@@ -116,10 +110,11 @@ def attempts(
         download: how; its attempt number is replaced.
         now: with a time zone.
         policy: when and how often.
+        first: attempts that were made at these URLs before.
     """
-    chain = [Derivation(_numbered(download, 0), (urls,))]
-    while len(chain) < policy.attempts:
-        attempt = len(chain)
+    chain = [Derivation(_numbered(download, first), (urls,))]
+    while first + len(chain) < policy.attempts:
+        attempt = first + len(chain)
         made = committed(chain[-1], store)
         if made is None or made.rejects is None:
             break
@@ -138,6 +133,22 @@ def read_rejects(store: Store, record: ShardRecord) -> pa.Table:
     """What a committed stage left out; no rows where that was nothing."""
     path = store.rejects_path(record)
     return pq.read_table(path) if path is not None else rejection_table(record.stage, ())
+
+
+def planned_rejects(store: Store, parent: InputRef, digest: str) -> pa.Table:
+    """The rejects of a stage, as they were when something was planned from them.
+
+    Raises:
+        StoreError: they are gone, or damaged.
+    """
+    record = store.read_record(parent.stage, parent.key)
+    path = store.rejects_path(record) if record is not None else None
+    if path is None or not path.exists() or file_digest(path) != digest:
+        raise StoreError(
+            f"The rejects of {parent.stage}/{parent.key[:16]} are not those that another try was planned from: run the "
+            "flow again, it plans anew."
+        )
+    return pq.read_table(path)
 
 
 def _numbered(download: Download, attempt: int) -> Download:

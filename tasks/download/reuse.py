@@ -1,17 +1,15 @@
-"""What a server says about the reuse of what it sends, and whether that lets us keep it.
+"""What the headers of an answer say about its reuse: `X-Robots-Tag` (noai and kin) and `TDM-Reservation`.
 
-The rules of `X-Robots-Tag` (noai and kin, per crawler) and of the W3C TDM Reservation Protocol are written out here.
+The rules of both, of the latter as the W3C TDM Reservation Protocol has them, are written out here.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
-
-from tasks.schema.records import Frozen
 
 DIRECTIVES: Final = ("noai", "noimageai", "noimageindex", "noindex")
 """The defaults of img2dataset 1.47."""
+
+CRAWLERS: Final = ("*", "img2dataset", "mannequinbot")
 
 IMPLIED: Final = {"none": ("noindex", "nofollow")}
 """`none` is short for these (Google's description of X-Robots-Tag)."""
@@ -19,33 +17,15 @@ IMPLIED: Final = {"none": ("noindex", "nofollow")}
 VALUED: Final = frozenset(("max-image-preview", "max-snippet", "max-video-preview", "unavailable_after"))
 """Directives that are followed by a colon themselves; before any other colon stands the crawler that is meant."""
 
+REUSE_HEADERS: Final = frozenset(("tdm-policy", "tdm-reservation", "x-robots-tag"))
+"""Kept whole, each line of one name by itself: a crawler that is named counts to the end of its line."""
 
-class ReusePolicy(Frozen):
-    """Which opt-outs are respected: by default all.
-
-    `directives` of X-Robots-Tag count when they are for everybody or for one of the crawlers in `crawlers` (lower
-    case). `tdm_reservation`: respect `tdm-reservation: 1`.
-    """
-
-    directives: tuple[str, ...] = DIRECTIVES
-    crawlers: tuple[str, ...] = ("mannequinbot", "img2dataset", "*")
-    tdm_reservation: bool = True
+TDM_RESERVATION: Final = "text and data mining is reserved"
 
 
-@dataclass(frozen=True)
-class OptOut:
-    """A header that says no: its name in lower case, the value as sent, and the rule that it met."""
-
-    header: str
-    value: str
-    rule: str
-
-    @property
-    def detail(self) -> str:
-        return f"The server opts out: {self.header}: {self.value[:200]} ({self.rule})."
-
-    def evidence(self) -> dict[str, str]:
-        return {"opt_out": json.dumps({"header": self.header, "value": self.value, "rule": self.rule})}
+def header_lines(kept: Mapping[str, str]) -> dict[str, list[str]]:
+    """The lines of each of `REUSE_HEADERS` that was kept."""
+    return {name: kept[name].split("\n") for name in sorted(REUSE_HEADERS & kept.keys())}
 
 
 def robots_directives(value: str) -> Iterable[tuple[str | None, str]]:
@@ -60,18 +40,16 @@ def robots_directives(value: str) -> Iterable[tuple[str | None, str]]:
                 yield crawler, directive
 
 
-def opt_out(headers: Mapping[str, Sequence[str]], policy: ReusePolicy) -> OptOut | None:
-    """The first header that the policy respects; None: nothing speaks against keeping the picture.
+def robots_tag(value: str, directives: Collection[str], crawlers: Collection[str]) -> str | None:
+    """The first of some directives in an X-Robots-Tag value that is for everybody or for one of some crawlers."""
+    found = (
+        directive
+        for crawler, directive in robots_directives(value)
+        if directive in directives and (crawler is None or crawler in crawlers)
+    )
+    return next(found, None)
 
-    Args:
-        headers: lower-case name -> the values of each line.
-    """
-    for value in headers.get("x-robots-tag", ()):
-        for crawler, directive in robots_directives(value):
-            if directive in policy.directives and (crawler is None or crawler in policy.crawlers):
-                return OptOut("x-robots-tag", value, directive)
-    if policy.tdm_reservation:
-        for value in headers.get("tdm-reservation", ()):
-            if value.strip() == "1":
-                return OptOut("tdm-reservation", value, "text and data mining is reserved")
-    return None
+
+def reserved_by_header(value: str) -> bool:
+    """Whether a TDM-Reservation header reserves the rights to text and data mining."""
+    return value.strip() == "1"

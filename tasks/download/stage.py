@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.download.client import Client
+from tasks.download.consent import Consent
 from tasks.download.downloader import COLUMNS, WRITTEN, download_shard
+from tasks.download.failure import REFUSED
 from tasks.download.fetching import Fetching, Machine, Patience, utc_now
-from tasks.download.reuse import ReusePolicy
 from tasks.download.tracking import Tracking, track
-from tasks.download.transport import Client, NetworkAccess, TransportLimits
+from tasks.download.transport import NetworkAccess, TransportLimits
 from tasks.images.decode import decoder_build
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
@@ -47,7 +49,6 @@ class DownloadConfig(Frozen):
     min_side_px: int = 32
     limits: TransportLimits = TransportLimits()
     patience: Patience = Patience()
-    reuse: ReusePolicy = ReusePolicy()
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,19 @@ class Download(Stage):
     """URLs to photos, one to one: kept in the order of the list, or rejected with what the server said as evidence.
 
     `access`, `machine` and `tracking` are the operator's and the machine's; `now` tells the time of each answer.
+    `consent` says what is not asked for or not taken today, and is no part of the key either: under another policy
+    `tasks.download.consented` judges what was fetched, and `tasks.download.released` queues what was refused.
     """
 
     config: DownloadConfig
     access: NetworkAccess = field(default_factory=NetworkAccess)
     machine: Machine = field(default_factory=Machine)
     tracking: Tracking | None = None
+    consent: Consent = field(default_factory=Consent)
     now: Callable[[], datetime] = utc_now
 
     name: ClassVar[str] = "download"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def schema(self) -> pa.Schema:
@@ -91,7 +95,7 @@ class Download(Stage):
     def _fetching(self) -> Fetching:
         config = self.config
         return Fetching(
-            client=Client(config.limits, config.reuse, self.access),
+            client=Client(config.limits, self.consent, self.access),
             options={
                 "image_px": config.image_px,
                 "resize_mode": config.resize_mode,
@@ -141,6 +145,7 @@ class Download(Stage):
             "final_url": row["final_url"],
             "sha256": row["sha256"],
             "headers": json.loads(row["headers"]) or None,
+            "reuse": json.loads(row["reuse"]) if row["reason"] in REFUSED else None,
             **json.loads(row["found"]),
         }
         return {name: value for name, value in told.items() if value is not None}

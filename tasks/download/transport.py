@@ -3,50 +3,32 @@
 Proxies are not used: what they connect to could not be checked.
 """
 
-import re
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage, HTTPResponse, IncompleteRead, LineTooLong
-from io import BytesIO
-from typing import IO, Final
+from http.client import HTTPException, HTTPResponse, IncompleteRead, LineTooLong
+from typing import IO, Final, Protocol
 from urllib.parse import SplitResult, quote, urljoin
 
 from tasks.download.address import PORTS, Resolver, parse_networks, parse_url
+from tasks.download.answers import kept_headers, location_of, refused
 from tasks.download.connection import Connection, TooManyBytesError, trust
 from tasks.download.failure import Answer, FetchError
-from tasks.download.reuse import ReusePolicy, opt_out
-from tasks.images.headers import picture_format
 from tasks.schema.errors import StoreError
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason
 
-KEPT_HEADERS: Final = frozenset(
-    (
-        *("age", "cache-control", "content-encoding", "content-length", "content-type", "content-usage", "date"),
-        *("etag", "expires", "last-modified", "link", "retry-after", "server", "tdm-policy", "tdm-reservation"),
-        "x-robots-tag",
-    )
-)
-"""What the server said about the picture and its reuse. No cookies, nothing about us."""
-
-HEADER_CHARACTERS: Final = 1024
-"""Of each header that is kept."""
-
 REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
-RETRY_AFTER_CAP_S: Final = 7 * 86400.0
 
-_CHUNK: Final = 1 << 16
-_SNIFFED: Final = 256
+SNIFFED: Final = 256
 """Bytes that tell a picture from anything else; of anything else no more are read."""
 
-Sniff = Callable[[bytearray, Answer], None]
+Sniff = Callable[[bytes, Answer], None]
 """Looks at the first bytes, and raises `FetchError` if they are not what is wanted."""
 
+_CHUNK: Final = 1 << 16
 _COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~?-._"
 
@@ -75,49 +57,49 @@ class NetworkAccess:
     ca_file: str | None = None
 
 
+class Watch(Protocol):
+    """Looks on, and raises `FetchError` where no more is to be asked or read."""
+
+    def before(self, place: SplitResult) -> None:
+        """An address is about to be asked."""
+
+    def heard(self, answer: Answer) -> None:
+        """The head of an answer came."""
+
+
 @dataclass(frozen=True)
-class Fetched:
-    """The bytes of a picture and what the server said of it."""
+class Wanted:
+    """Which bodies are taken: `sniff` refuses by the first bytes; `cut`: of a longer one the beginning is enough."""
 
-    body: bytes
-    answer: Answer
+    sniff: Sniff | None = None
+    cut: bool = False
 
 
-class Client:
-    """Fetches URLs; one instance serves any number of threads."""
+class Transport:
+    """Follows URLs to what they lead to; one instance serves any number of threads."""
 
-    def __init__(self, limits: TransportLimits, policy: ReusePolicy, access: NetworkAccess) -> None:
+    def __init__(self, limits: TransportLimits, access: NetworkAccess) -> None:
         self._limits = limits
-        self._policy = policy
         self._access = access
         self._resolver = Resolver(parse_networks(access.allow_networks), time.monotonic)
 
-    def fetch(self, url: str) -> Fetched:
-        """The picture at `url`.
+    def follow(self, url: str, out: IO[bytes], wanted: Wanted, watch: Watch | None = None) -> Answer:
+        """What is at `url`, redirects followed, written as it comes. Time that `watch` takes is its own.
 
         Raises:
-            FetchError: nothing else, whatever the server does.
-        """
-        body = BytesIO()
-        answer = self._follow(url, body, _sniff)
-        return Fetched(body.getvalue(), answer)
-
-    def fetch_into(self, url: str, out: IO[bytes]) -> Answer:
-        """What is at `url`, whatever it is, written as it comes.
-
-        Raises:
-            FetchError: the server; `out` then holds a part, or nothing.
+            FetchError: the server, or `watch`; `out` then holds a part, or nothing.
             StoreError: it cannot be written.
         """
-        return self._follow(url, out, None)
-
-    def _follow(self, url: str, out: IO[bytes], sniff: Sniff | None) -> Answer:
         deadline = time.monotonic() + self._limits.total_timeout_s
         place = parse_url(url)
         for hop in range(self._limits.max_redirects + 1):
             try:
+                started = time.monotonic()
+                if watch is not None:
+                    watch.before(place)
+                    deadline += time.monotonic() - started
                 with closing(self._connect(place, deadline)) as connection:
-                    found = self._ask(connection, place, out, sniff)
+                    found = self._ask(connection, place, out, wanted, watch)
             except FetchError as error:
                 if hop and error.answer is None:
                     error.answer = Answer(place.geturl())
@@ -142,19 +124,22 @@ class Client:
         tls = trust(self._access.ca_file) if place.scheme == "https" else None
         return Connection(addresses, host, port, tls, self._limits.connect_timeout_s, deadline)
 
-    def _ask(self, connection: Connection, place: SplitResult, out: IO[bytes], sniff: Sniff | None) -> Answer | str:
+    def _ask(
+        self, connection: Connection, place: SplitResult, out: IO[bytes], wanted: Wanted, watch: Watch | None
+    ) -> Answer | str:
         """What the server said, its body written; or where to look for it."""
         url = place.geturl()
         answer = Answer(url)
         try:
             with closing(connection.ask(self._request(place), self._limits.max_header_bytes)) as response:
                 answer = Answer(url, response.status, kept_headers(response.headers))
-                self._respect(response.headers, answer)
+                if watch is not None:
+                    watch.heard(answer)
                 if response.status in REDIRECTS:
-                    return _location(response.headers, answer)
+                    return location_of(response.headers, answer)
                 if not 200 <= response.status < 300:
                     raise refused(answer, response.headers.get("retry-after"))
-                self._pour(response, answer, out, sniff)
+                self._pour(response, answer, out, wanted)
                 return answer
         except TimeoutError as error:
             raise self._late(answer) from error
@@ -185,14 +170,6 @@ class Client:
         )
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1", "replace")
 
-    def _respect(self, headers: HTTPMessage, answer: Answer) -> None:
-        lines: dict[str, list[str]] = {}
-        for name, value in headers.items():
-            lines.setdefault(name.lower(), []).append(value)
-        said_no = opt_out(lines, self._policy)
-        if said_no is not None:
-            raise FetchError(Reason.OPTED_OUT, said_no.detail, answer, found=said_no.evidence())
-
     def _redirected(self, place: SplitResult, location: str) -> SplitResult:
         try:
             target = parse_url(urljoin(place.geturl(), location))
@@ -208,74 +185,28 @@ class Client:
             raise
         return target
 
-    def _pour(self, response: HTTPResponse, answer: Answer, out: IO[bytes], sniff: Sniff | None) -> None:
+    def _pour(self, response: HTTPResponse, answer: Answer, out: IO[bytes], wanted: Wanted) -> None:
         limit = self._limits.max_body_bytes
-        if response.length is not None and response.length > limit:
+        if not wanted.cut and response.length is not None and response.length > limit:
             raise _too_large(limit, answer, float(response.length))
         head, size = bytearray(), 0
         for piece in _decoded(response, answer, limit):
             size += len(piece)
             if size > limit:
+                if wanted.cut:
+                    _write(out, piece[: limit - size])
+                    return
                 raise _too_large(limit, answer)
-            if len(head) < _SNIFFED:
-                head += piece[:_SNIFFED]
-                if sniff and len(head) >= _SNIFFED:
-                    sniff(head, answer)
+            if len(head) < SNIFFED:
+                head += piece[:SNIFFED]
+                if wanted.sniff and len(head) >= SNIFFED:
+                    wanted.sniff(bytes(head[:SNIFFED]), answer)
             _write(out, piece)
         if response.length:
             detail = f"the server announced {response.length:,} bytes more than it sent"
             raise FetchError(Reason.RESPONSE_TRUNCATED, detail, answer)
-        if sniff and len(head) < _SNIFFED:
-            sniff(head, answer)
-
-
-def kept_headers(headers: HTTPMessage) -> dict[str, str]:
-    """Those of `KEPT_HEADERS` that are there, lower-case names, sorted; lines of one name are joined by commas."""
-    kept: dict[str, str] = {}
-    for name, value in headers.items():
-        low = name.lower()
-        if low in KEPT_HEADERS:
-            kept[low] = f"{kept[low]}, {value}" if low in kept else value
-    return {name: kept[name][:HEADER_CHARACTERS] for name in sorted(kept)}
-
-
-def refused(answer: Answer, retry_after: str | None, now: datetime | None = None) -> FetchError:
-    """What a status other than success is."""
-    status = answer.status or 0
-    wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
-    told = f"HTTP {status}" + (f", come back in {wait:.0f} s" if wait is not None else "")
-    if status in (404, 410):
-        return FetchError(Reason.HTTP_GONE, told, answer)
-    if status in (425, 429):
-        return FetchError(Reason.HTTP_RATE_LIMITED, told, answer, wait)
-    if status == 408:
-        return FetchError(Reason.RESPONSE_TIMED_OUT, told, answer, wait)
-    if status >= 500:
-        return FetchError(Reason.HTTP_SERVER_ERROR, told, answer, wait)
-    return FetchError(Reason.HTTP_REFUSED, told, answer, wait)
-
-
-def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After asks for, as a number or as a date, at most a week; None: nothing understood."""
-    if value is None:
-        return None
-    text = value.strip()
-    if re.fullmatch(r"[0-9]{1,12}", text):
-        return min(float(text), RETRY_AFTER_CAP_S)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max(0.0, (when - now).total_seconds()), RETRY_AFTER_CAP_S)
-
-
-def _location(headers: Mapping[str, str] | HTTPMessage, answer: Answer) -> str:
-    location = headers.get("location")
-    if not location:
-        raise FetchError(Reason.REDIRECT_REFUSED, f"HTTP {answer.status} without a place to go", answer)
-    # browsers take what servers send as UTF-8; the parser gave it as Latin-1
-    return location.encode("latin-1", "replace").decode("utf-8", "replace")
+        if wanted.sniff and len(head) < SNIFFED:
+            wanted.sniff(bytes(head), answer)
 
 
 def _too_large(limit: int, answer: Answer, announced: float | None = None) -> FetchError:
@@ -288,14 +219,6 @@ def _write(out: IO[bytes], piece: bytes) -> None:
         out.write(piece)
     except OSError as error:
         raise StoreError(f"What is fetched cannot be written ({error.strerror}): make room, then run again.") from error
-
-
-def _sniff(head: bytearray, answer: Answer) -> None:
-    if picture_format(bytes(head[:_SNIFFED])) is None:
-        kind = answer.headers.get("content-type", "no type")[:100]
-        begins = bytes(head[:16])
-        detail = f"no picture: begins with {begins!r} ({kind})" if head else f"an empty answer ({kind})"
-        raise FetchError(Reason.RESPONSE_NO_IMAGE, detail, answer)
 
 
 def _decoded(response: HTTPResponse, answer: Answer, limit: int) -> Iterator[bytes]:
@@ -321,7 +244,7 @@ def _decoded(response: HTTPResponse, answer: Answer, limit: int) -> Iterator[byt
 
 
 def _pieces(response: HTTPResponse) -> Iterator[bytes]:
-    size = _SNIFFED
+    size = SNIFFED
     while piece := response.read(size):
         yield piece
         size = _CHUNK

@@ -47,7 +47,7 @@ def unpacked(payload: bytes) -> PictureRecord:
     if len(payload) < _HEADER.size:
         raise StoreError(f"A record of {len(payload)} bytes holds no picture.")
     flag, label, index, _ = _HEADER.unpack_from(payload)
-    if flag or label != int(label):
+    if flag or not label.is_integer():
         raise StoreError(f"The record {index} has the flag {flag} and the label {label}; pictures here have one class.")
     return PictureRecord(index, int(label), payload[_HEADER.size :])
 

@@ -71,7 +71,8 @@ class FindNeighbours(StageOfWhole):
         gpu = provider(self.device) == "cuda"
         floor = -1.0 if self.config.floor is None else self.config.floor
         known = read_neighbours(whole[0], faces) if whole else None
-        if known is None:
+        if known is None or (self.config.floor is None and _lacks_some(known)):
+            known = None
             found = nearest(faces.vectors, self.config.k, floor=floor, gpu=gpu)
         else:
             found = extend(known, faces.vectors, floor=floor, gpu=gpu)
@@ -93,6 +94,11 @@ def read_neighbours(source: Whole, faces: FacesIn) -> Neighbours | None:
         _flat(table["neighbours"]).reshape(-1, k).astype(np.int32, copy=False),
         _flat(table["cosines"]).reshape(-1, k).astype(np.float32, copy=False),
     )
+
+
+def _lacks_some(known: Neighbours) -> bool:
+    """Whether lists are shorter than they could be: faces that stood in them were forgotten since."""
+    return bool(((known.index >= 0).sum(axis=1) < min(known.index.shape[1], len(known) - 1)).any())
 
 
 def _flat(lists: pa.ChunkedArray) -> NDArray[np.generic]:

@@ -99,13 +99,14 @@ def read_label_studio(path: Path) -> list[Verdict]:
     if not isinstance(tasks, list):
         raise SourceError(f"{path} is no export of Label Studio: a list of tasks is expected.")
     found = []
-    for task in tasks:
-        if not isinstance(task, dict):
-            raise SourceError(f"{path} is no export of Label Studio: a task is {type(task).__name__}.")
-        data = task.get("data", task)
-        word, reviewer = _last_answer(task) if "data" in task else (task.get("verdict"), "")
-        if word:
-            found.append(_verdict(word, data, reviewer, path))
+    try:
+        for task in tasks:
+            data = task.get("data", task)
+            word, reviewer = _last_answer(task) if "data" in task else (task.get("verdict"), "")
+            if word:
+                found.append(_verdict(word, data, reviewer, path))
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise SourceError(f"{path} is no export of Label Studio: {error!r}.") from error
     return found
 
 
@@ -116,8 +117,9 @@ def read_fiftyone(folder: Path) -> list[Verdict]:
         SourceError: a file is missing or does not have the form.
     """
     said = _read_json(folder / "labels.json")
-    faces = {row["doubt_id"]: row for row in _rows(folder / "doubts.csv")}
+    doubts = _rows(folder / "doubts.csv")
     try:
+        faces = {row["doubt_id"]: row for row in doubts}
         classes, labels = said.get("classes"), said["labels"]
         found = []
         for name, label in labels.items():
@@ -212,7 +214,7 @@ def _write_json(path: Path, value: object) -> None:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{path} cannot be read as JSON: {error}.") from error
 
 

@@ -53,7 +53,7 @@ def read_entries(path: Path, mapping: PhotoColumns) -> tuple[list[Entry], tuple[
     """
     try:
         records = list(_records(path))
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read: {error}") from error
     fields = tuple(dict.fromkeys(name for record in records for name in record))
     files: Fields

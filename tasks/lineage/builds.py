@@ -8,7 +8,7 @@ from tasks.lineage.story import ModelUsed
 from tasks.models.cards import CARDS
 from tasks.schema.errors import StoreError
 from tasks.schema.records import ShardRecord
-from tasks.shards.manifest import BUILD_SUFFIX, read_manifest
+from tasks.shards.manifest import BESIDE, read_manifest
 from tasks.shards.store import Store
 
 
@@ -40,7 +40,7 @@ def known_builds(store: Store) -> tuple[tuple[KnownBuild, ...], tuple[str, ...]]
     found: list[tuple[tuple[bool, bool, float, str], KnownBuild]] = []
     notes = []
     for path in sorted((store.root / "builds").glob("*/*.json")):
-        if path.name == "latest.json" or path.name.endswith(BUILD_SUFFIX):
+        if path.name == "latest.json" or path.name.endswith(BESIDE):
             continue
         flow = path.parent.name
         try:

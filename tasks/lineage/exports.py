@@ -29,10 +29,10 @@ from tasks.shards.store import Store
 
 NOTES = ".mannequin"
 
-_PICTURES = r"_(?:image|mask|overlay|conditioning|skeleton|thumbnail)"
+PICTURE_ENDS = r"_(?:image|mask|overlay|conditioning|skeleton|thumbnail)"
 """Ends of file names. Source: `tasks.exports.pose_folders`, `tasks.exports.previews`."""
 
-_FIRST_NUMBERS = {"looks": 1}
+FIRST_NUMBERS = {"looks": 1}
 """Ledger -> what the number 0 is called in names; photos of the runway and the street are counted from 1."""
 
 _FOLDERS_DEEP = 3
@@ -113,7 +113,7 @@ def words_of(name: str) -> frozenset[str]:
     words = {*parts, *("/".join(pair) for pair in pairwise(parts))}
     for part in parts:
         stem = part.partition(".")[0]
-        words |= {stem, re.sub(f"{_PICTURES}$", "", stem)}
+        words |= {stem, re.sub(f"{PICTURE_ENDS}$", "", stem)}
     return frozenset(words - {""})
 
 
@@ -128,7 +128,7 @@ def names_of(store: Store, sample_ids: Collection[str]) -> dict[str, str]:
             with suppress(StoreError):
                 for prefix, numbers in read_ledger(store, ledger).items():
                     for sample_id in numbers.keys() & set(sample_ids):
-                        number = numbers[sample_id] + _FIRST_NUMBERS.get(ledger, 0)
+                        number = numbers[sample_id] + FIRST_NUMBERS.get(ledger, 0)
                         names[number_name(prefix, number)] = sample_id
     return names
 
@@ -140,7 +140,7 @@ def numbered(store: Store, word: str) -> tuple[str, ...]:
     for ledger in ledgers(store) if match else ():
         with suppress(StoreError):
             given = read_ledger(store, ledger).get(match[1], {}) if match else {}
-            wanted = int(match[2]) - _FIRST_NUMBERS.get(ledger, 0) if match else -1
+            wanted = int(match[2]) - FIRST_NUMBERS.get(ledger, 0) if match else -1
             found += [sample_id for sample_id, number in given.items() if number == wanted]
     return tuple(dict.fromkeys(found))
 

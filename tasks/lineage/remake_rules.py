@@ -48,7 +48,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "dance": Rule(Way.SOURCE),
     # what a server gave once it may not give again
     "download": Rule(Way.KEPT),
+    "released_urls": Rule(Way.KEPT),
     # one row to one or to its children, by code: same bytes
+    "consent": Rule(Way.ROW),
     "inspect": Rule(Way.ROW),
     "describe": Rule(Way.ROW),
     "preview": Rule(Way.ROW),

@@ -15,7 +15,7 @@ from tasks.dance.split import SplitConfig
 from tasks.dance.videos import DanceRules
 from tasks.m2p.fetch import FetchRules
 from tasks.m2p.sources import DanceSource
-from tasks.schema.forms import Form
+from tasks.schema.forms import ControlsAsked, Form
 
 Step = Literal["dance", "clips", "cut_clips", "poses", "reference", "music", "audit", "split", "exports"]
 
@@ -96,6 +96,7 @@ class MusicToPoseForm(Form):
     only_stages: tuple[Step, ...] = Field(
         (), title="Only these steps", description="Empty: all; else what they need must have been made before."
     )
+    controls: ControlsAsked = True
 
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:
@@ -121,7 +122,7 @@ class MusicToPoseForm(Form):
 
     def build_params(self) -> dict[str, JsonValue]:
         """The parameters that say what is built, for the manifest: not where files lie."""
-        params = self.model_dump(mode="json", exclude={"exports", "fetch", "until", "only_stages"})
+        params = self.model_dump(mode="json", exclude={"exports", "fetch", "until", "only_stages", "controls"})
         for source in params["sources"]:
             del source["location"]
         return params

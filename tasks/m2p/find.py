@@ -1,10 +1,11 @@
 """From what a source says of a video to the video on this machine."""
 
+import json
 from pathlib import Path
 
 from tasks.dance.videos import DanceVideo, Unfetched
+from tasks.download.client import Client
 from tasks.download.failure import FetchError
-from tasks.download.transport import Client
 from tasks.m2p.config import MusicToPoseForm
 from tasks.m2p.derivations import VideoRead
 from tasks.m2p.fetch import client, fetched
@@ -24,7 +25,8 @@ def find_video(entry: DanceEntry, config: MusicToPoseForm, machine: Machine) -> 
         unfetched = None
     except FetchError as error:
         path, sound = Path(entry.video), None
-        unfetched = Unfetched(reason=error.reason, detail=error.detail)
+        evidence = json.dumps(error.found) if error.found else ""
+        unfetched = Unfetched(reason=error.reason, detail=error.detail, evidence=evidence)
     found = DanceVideo.of(
         path,
         entry.name,

@@ -17,7 +17,7 @@ from tasks.patches.plan import (
     Wanted,
     windows_of_categories,
 )
-from tasks.schema.forms import Form
+from tasks.schema.forms import ControlsAsked, Form
 from tasks.video.stability import StabilityRules
 
 Step = Literal["film", "windows", "patches"]
@@ -102,6 +102,7 @@ class VideoPatchesForm(Form):
     only_stages: tuple[Step, ...] = Field(
         (), title="Only these steps", description="Empty: all; else what they need must have been made before."
     )
+    controls: ControlsAsked = True
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -151,7 +152,7 @@ class VideoPatchesForm(Form):
 
     def build_params(self) -> dict[str, JsonValue]:
         """The parameters that say what is built, for the manifest: not where files lie, nor how the work is shared."""
-        params = self.model_dump(mode="json", exclude={"output", "machine", "until", "only_stages"})
+        params = self.model_dump(mode="json", exclude={"output", "machine", "until", "only_stages", "controls"})
         for film in params["films"]:
             del film["path"]
         return params

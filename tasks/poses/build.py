@@ -31,6 +31,7 @@ class Build(Form):
     manifest: str
     templates: dict[str, int]
     rejected: dict[str, int]
+    flow: str = FLOW
 
     @classmethod
     def of(

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from tasks.schema.forms import Form
+from tasks.schema.forms import ControlsAsked, Form
 from tasks.schema.sources import FASHION, LIFESTYLE, PhotoSource, SourceKind
 
 GIVES: dict[str, tuple[str, ...]] = {
@@ -103,6 +103,7 @@ class PoseTemplatesForm(Form):
     exports: Exports = Field(default_factory=Exports, title="Exports")
     seeding: Seeding = Field(default_factory=Seeding, title="Postgres")
     shard_rows: int = Field(64, title="Rows per shard", ge=1, le=100_000, description="Unit of retry and resume.")
+    controls: ControlsAsked = True
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -130,7 +131,7 @@ class PoseTemplatesForm(Form):
 
     def build_params(self) -> dict[str, JsonValue]:
         """The parameters that say what is built, for the manifest: not where files of this machine lie."""
-        params = self.model_dump(mode="json", exclude={"seeding", "exports", "shard_rows"})
+        params = self.model_dump(mode="json", exclude={"seeding", "exports", "shard_rows", "controls"})
         for source in params["sources"]:
             if source["kind"] != SourceKind.HUB:
                 del source["location"], source["conditioning_location"]

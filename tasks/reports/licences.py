@@ -4,19 +4,31 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.download.reuse import ReusePolicy, opt_out
+from tasks.download.consent import Consent, Kind, Said, opt_out_kind
+from tasks.download.failure import REFUSED
+from tasks.download.hops import read_hops
 from tasks.reports.build_facts import BuildFacts, leaves
-from tasks.schema.rejections import Reason
 from tasks.shards.manifest import BuildModel
 from tasks.shards.parquet import read_batches
 
 _BATCH_ROWS = 4096
-_SAID = r"x-robots-tag|tdm-reservation"
-_EVERYBODY = ReusePolicy()
+_SAYS: Final = {"headers": r"x-robots-tag|tdm-reservation", "reuse": r"\"rule\"|x-robots-tag|tdm-reservation"}
+"""What a column holds where something was said about reuse."""
+
+_STRICT: Final = Consent().judge()
+_KINDS: Final[dict[Kind | None, str]] = {
+    "header": "X-Robots-Tag",
+    "robots": "robots.txt",
+    "tdm": "TDM reservation",
+    "block_list": "block list",
+    None: "not told by what",
+}
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,14 @@ class OutputTerms:
 class OptOuts:
     """What servers said against reuse. `asked`: a stage of the build kept what they say.
 
-    `respected` is what the parameters ask for, None where they do not say; `rejected` rows were left out for it,
-    `kept` rows (by rule) are in the build though their server said no, as the default policy reads it.
+    `respected` is what the parameters ask for, None where they do not say; `rejected` rows, by who says so or the block
+    list, were left out for it; `kept` rows, by rule, are in the build though their server said no, as the default
+    policy reads it.
     """
 
     asked: bool
     respected: bool | None
-    rejected: int
+    rejected: dict[str, int]
     heard: int
     kept: dict[str, int]
 
@@ -70,35 +83,33 @@ def output_terms(build: BuildFacts) -> list[OutputTerms]:
 
 def opt_outs(build: BuildFacts) -> OptOuts:
     """What was said against reuse, and what became of it."""
-    stages = [stage for stage in build.stages if "headers" in build.schema(stage).names]
+    stages = [stage for stage in build.stages if "headers" in build.schema(stage).names][-1:]
     told = {value for name, value in leaves(build.manifest.params) if name.rpartition(".")[2] == "respect_opt_out"}
-    lines = [line for line in build.manifest.funnel.lines if not line.beside]
-    rejected = sum(
-        counts.get(Reason.OPTED_OUT, 0) for line in lines for counts in (line.rejected, line.children_rejected)
-    )
+    rejected = Counter[str]()
+    for _, batch in build.rejects(("reason", "evidence")):
+        refused = batch.filter(pc.is_in(batch["reason"], pa.array(sorted(reason.value for reason in REFUSED))))
+        rejected.update(_KINDS[opt_out_kind(evidence)] for evidence in refused["evidence"].to_pylist())
     heard, kept = 0, Counter[str]()
-    for headers in (each for stage in stages for each in _headers(build, stage)):
+    for said in (each for stage in stages for each in _said(build, stage)):
         heard += 1
-        no = opt_out(headers, _EVERYBODY)
+        no = _STRICT.objection(said)
         if no is not None:
-            kept[f"{no.header}: {no.rule}"] += 1
+            kept[f"{_KINDS[no.kind]}: {no.rule}"] += 1
     return OptOuts(
         asked=bool(stages or told),
         respected=None if not told else told == {True},
-        rejected=rejected,
+        rejected=dict(rejected.most_common()),
         heard=heard,
         kept=dict(kept.most_common()),
     )
 
 
-def _headers(build: BuildFacts, stage: str) -> Iterator[dict[str, list[str]]]:
-    """What was said about reuse, of the rows where anything was: lower-case name -> values."""
+def _said(build: BuildFacts, stage: str) -> Iterator[Said]:
+    """What was said about reuse, of the rows where anything was."""
+    columns = tuple(name for name in ("headers", "reuse") if name in build.schema(stage).names)
     for path in build.paths(stage):
-        for batch in read_batches(path, _BATCH_ROWS, ("headers",)):
-            mask = pc.match_substring_regex(batch["headers"], _SAID, ignore_case=True)
-            for text in batch["headers"].filter(mask).to_pylist():
-                yield {name.lower(): _values(value) for name, value in json.loads(text).items()}
-
-
-def _values(value: Any) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+        for batch in read_batches(path, _BATCH_ROWS, columns):
+            masks = [pc.match_substring_regex(batch[name], _SAYS[name], ignore_case=True) for name in columns]
+            mask = pc.fill_null(reduce(pc.or_kleene, masks), fill_value=False)
+            for row in batch.filter(mask).to_pylist():
+                yield Said((), read_hops(row.get("reuse")), json.loads(row["headers"]))

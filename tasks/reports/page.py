@@ -219,7 +219,8 @@ def _opt_outs(found: OptOuts) -> Iterator[str]:
         ("", ""),
         (
             ("opt-outs are", {None: "not told of", True: "respected", False: "switched off"}[found.respected]),
-            ("rejected because the server opts out", found.rejected),
+            ("rejected because of an opt-out or the block list", sum(found.rejected.values())),
+            *((f"of them by {who}", count) for who, count in found.rejected.items()),
             ("rows whose server said something about reuse", found.heard),
             ("rows in the build though it said no", sum(found.kept.values())),
             *((f"of them by {rule}", count) for rule, count in found.kept.items()),

@@ -11,7 +11,7 @@ from tasks.fashion.sources import LookSource
 from tasks.fashion.training import ClassifierConfig
 from tasks.fashion.trends import TrendConfig
 from tasks.schema.fashion import RUNWAY, STREET
-from tasks.schema.forms import Form
+from tasks.schema.forms import ControlsAsked, Form
 
 Step = Literal["looks", "inspect", "labels", "embed", "groups", "classifier", "predict", "trends", "exports"]
 
@@ -63,6 +63,7 @@ class RunwayStreetForm(Form):
     only_stages: tuple[Step, ...] = Field(
         (), title="Only these steps", description="Empty: all; else what they need must have been made before."
     )
+    controls: ControlsAsked = True
 
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:
@@ -92,7 +93,7 @@ class RunwayStreetForm(Form):
 
     def build_params(self) -> dict[str, JsonValue]:
         """The parameters that say what is built, for the manifest: not where files lie."""
-        params = self.model_dump(mode="json", exclude={"exports", "until", "only_stages"})
+        params = self.model_dump(mode="json", exclude={"exports", "until", "only_stages", "controls"})
         for source in params["sources"]:
             del source["location"]
             del source["images"]

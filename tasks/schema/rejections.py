@@ -106,6 +106,8 @@ class Reason(StrEnum):
     DUPLICATE_NAME = "duplicate_name"
     ANNOTATION_UNREADABLE = "annotation_unreadable"
     ANNOTATION_WITHOUT_IMAGE = "annotation_without_image"
+    BLOCKED = "blocked"
+    FORGOTTEN = "forgotten"
 
 
 class RefusedError(MannequinError):

@@ -41,11 +41,13 @@ WEB_PHOTO_SCHEMA = shard_schema(
     pa.field("http_status", pa.int16(), nullable=False),
     pa.field("final_url", pa.string(), nullable=False),
     pa.field("headers", pa.string(), nullable=False),
+    pa.field("reuse", pa.string()),
 )
 """A downloaded photo: JPEG generation 1, resized by img2dataset with a border.
 
 `content_xyxy` is the photo inside its white border; `sha256` is of the bytes as the server sent them; `attempt` counts
-from 0; `headers` is a JSON object, lower-case names, of what the server said about the picture and its reuse.
+from 0; `headers` is a JSON object, lower-case names, of what the server said about the picture and its reuse; `reuse` a
+JSON array of the addresses on the way to it, with what robots.txt and tdmrep.json of their hosts say.
 """
 
 _JOINTS_XY, _JOINTS_CONFIDENCE = keypoint_fields(len(COCO_17))

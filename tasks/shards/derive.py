@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isnan
 from typing import IO, Self
 
 import pyarrow as pa
@@ -12,11 +13,12 @@ from pydantic import JsonValue
 
 from tasks.schema.errors import MannequinError, StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
-from tasks.schema.rejections import REJECT_SCHEMA, Rejection, rejection_table
+from tasks.schema.rejections import REJECT_SCHEMA, Reason, Rejection, rejection_table
 from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
 from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
 from tasks.shards.store import Store
+from tasks.shards.tombstones import Tombstones, read_tombstones
 
 REPAIRS = 8
 """Damaged outputs made again in one call before we say that the disk cannot be trusted."""
@@ -199,22 +201,25 @@ def run_stage(
         stack.enter_context(disk_errors_explained(store.root))
         checks = stack.enter_context(_Checks((*inputs, *sides), store))
         stream = stack.enter_context(store.files.create(data_tmp))
-        ledger = _Ledger(stage)
+        ledger = _Ledger(stage, read_tombstones(store))
         writer = stack.enter_context(ShardWriter(stream, stage.schema))
         looked_up, given = sides[: len(stage.sides)], sides[len(stage.sides) :]
         batches = _input_batches(stage, inputs, looked_up, store)
         whole = tuple(Whole(store.data_path(record)) for record in given)
         for output in stage.process_with(ledger.watch(batches), whole):
-            ledger.book(output)
-            writer.write(output.kept)
+            writer.write(ledger.book(output))
         ledger.balance(expected=sum(r.data.rows for r in inputs) if inputs else None)
         data = writer.finish("shard")
         store.files.sync(stream)
+        same = next((record for record in inputs if record.data.digest == data.digest), None)
+        if same is not None:  # all rows were handed on as they came: their bytes are kept once
+            store.files.remove(data_tmp)
+            store.files.link_exclusive(store.data_path(same), data_tmp)
         parts = {data.name: data_tmp}
         rejects = None
         if ledger.rejections:
             with store.files.create(rejects_tmp) as reject_stream:
-                rejects = _write_rejects(stage.name, ledger.rejections, reject_stream)
+                rejects = _write_rejects(stage.name, ledger.told, reject_stream)
                 store.files.sync(reject_stream)
             parts[rejects.name] = rejects_tmp
         checks.demand()
@@ -282,14 +287,16 @@ class _Checks:
 
 @dataclass
 class _Ledger:
-    """Books every row that goes in against what comes out."""
+    """Books every row that goes in against what comes out; what was forgotten does not come out again."""
 
     stage: Stage
+    tombstones: Tombstones | None = None
     rejections: list[Rejection] = field(default_factory=list)
     facts: dict[str, JsonValue] = field(default_factory=dict)
     _offered: Counter[str] = field(default_factory=Counter)
     _kept: set[str] = field(default_factory=set)
     _parents: set[str] = field(default_factory=set)
+    _bereft: set[str] = field(default_factory=set)
     rows_in: int = 0
 
     def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -298,17 +305,43 @@ class _Ledger:
             self._offered.update(batch["sample_id"].to_pylist())
             yield batch
 
-    def book(self, output: StageOutput) -> None:
-        ids = output.kept["sample_id"].to_pylist()
+    def book(self, output: StageOutput) -> pa.RecordBatch | pa.Table:
+        """Book what a stage made; returns the rows that are kept."""
+        kept, rejected = self._remembered(output)
+        ids = kept["sample_id"].to_pylist()
         if len(set(ids)) != len(ids) or not self._kept.isdisjoint(ids):
             raise AccountingError(f"{self.stage.name} kept a sample twice")
         self._kept.update(ids)
         if self.stage.fan_out:
-            self._parents.update(output.kept["parent_id"].to_pylist())
-        self.rejections.extend(output.rejected)
+            self._parents.update(kept["parent_id"].to_pylist())
+        self.rejections.extend(rejected)
         if not self.facts.keys().isdisjoint(output.facts):
             raise AccountingError(f"{self.stage.name} gave a fact twice: {sorted(self.facts.keys() & output.facts)}")
         self.facts.update(output.facts)
+        return kept
+
+    def _remembered(self, output: StageOutput) -> tuple[pa.RecordBatch | pa.Table, tuple[Rejection, ...]]:
+        """The rows and rejections of an output, those rejected that were forgotten."""
+        if self.tombstones is None:
+            return output.kept, output.rejected
+        rejected = [
+            replace(each, reason=Reason.FORGOTTEN) if self.tombstones.rejects(each) else each
+            for each in output.rejected
+        ]
+        gone, bits = self.tombstones.sift(output.kept)
+        if not gone.any():
+            return output.kept, tuple(rejected)
+        forgotten = output.kept.filter(pa.array(gone))
+        for sample_id, score in zip(forgotten["sample_id"].to_pylist(), bits[gone].tolist(), strict=True):
+            rejected.append(Rejection(sample_id, Reason.FORGOTTEN, "", None if isnan(score) else score))
+        if self.stage.fan_out:
+            self._bereft.update(forgotten["parent_id"].to_pylist())
+        return output.kept.filter(pa.array(~gone)), tuple(rejected)
+
+    @property
+    def told(self) -> list[Rejection]:
+        """The rejections as they are written: what was forgotten has no name."""
+        return self.rejections if self.tombstones is None else self.tombstones.nameless(self.rejections)
 
     @property
     def _survivors(self) -> set[str]:
@@ -330,7 +363,12 @@ class _Ledger:
         return dict(sorted(Counter(r.reason.value for r in self.rejections if not self._of_inputs(r)).items()))
 
     def balance(self, expected: int | None) -> None:
-        """Every offered row is kept or rejected, once, and nothing else is. A source says itself what it offers."""
+        """Every offered row is kept or rejected, once, and nothing else is. A source says itself what it offers.
+
+        A row of which all children were forgotten is forgotten too.
+        """
+        alone = self._bereft - self._parents - {each.sample_id for each in self.rejections}
+        self.rejections.extend(Rejection(each, Reason.FORGOTTEN, "") for each in sorted(alone))
         rejected = sum(self.rejected.values())
         if expected is None:
             self.rows_in = self.rows_kept + rejected

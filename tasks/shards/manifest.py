@@ -3,13 +3,14 @@
 <root>/builds/<flow>/<digest>.json         the manifest; `digest` is the sha256 of the file
 <root>/builds/<flow>/latest.json           names the one that was published last
 <root>/builds/<flow>/<digest>.build.json   what it was made from on this machine, see `tasks.lineage.remembered`
+<root>/builds/<flow>/<digest>.controls.json   what came back of samples of known truth, see `tasks.controls.show`
 
 A manifest holds no time, host or path of its own: equal builds give equal bytes. Its parameters are the caller's, who
 leaves out whatever says where instead of what.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
@@ -28,6 +29,9 @@ from tasks.shards.parquet import read_batches
 from tasks.shards.store import Store
 
 BUILD_SUFFIX = ".build.json"
+CONTROLS_SUFFIX = ".controls.json"
+BESIDE = (BUILD_SUFFIX, CONTROLS_SUFFIX)
+"""Ends of the names of what lies beside manifests."""
 
 _FLOW_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -109,7 +113,7 @@ def build_manifest(
         AccountingError: a record does not account for its rows.
     """
     _builds_folder(store, flow)
-    found = _walk(store, [record for records in outputs.values() for record in records])
+    found = runs_of([record for records in outputs.values() for record in records], lambda ref: _record(store, ref))
     records = [each.record for each in found]
     models = {(name, digest) for record in records for name, digest in record.models.items()}
     terms = {card.name: card for card in cards}
@@ -202,7 +206,7 @@ def manifest_damage(store: Store) -> dict[Path, str]:
             else:
                 if not path.with_name(f"{digest}.json").exists():
                     damage[path] = f"names {digest}, which is not there"
-        elif path.name.endswith(BUILD_SUFFIX):
+        elif path.name.endswith(BESIDE):
             try:
                 loads(path.read_bytes())
             except ValueError:
@@ -226,14 +230,20 @@ def rejects(store: Store, manifest: Manifest) -> Iterator[pa.RecordBatch]:
             yield from read_batches(path, batch_rows=4096)
 
 
-def _walk(store: Store, finals: list[ShardRecord]) -> list[StageRun]:
-    """Every record under `finals` once, from the sources on; `depth` is the longest way from a source."""
+def runs_of(finals: Sequence[ShardRecord], find: Callable[[InputRef], ShardRecord]) -> list[StageRun]:
+    """Every record under `finals` once, from the sources on; `depth` is the longest way from a source.
+
+    Args:
+        find: the record that a reference names.
+    Raises:
+        AccountingError: a record does not account for its rows.
+    """
     records = {record.ref: record for record in finals}
     depths: dict[InputRef, int] = {}
 
     def depth(ref: InputRef) -> int:
         if ref not in depths:
-            record = records[ref] = records.get(ref) or _record(store, ref)
+            record = records[ref] = records.get(ref) or find(ref)
             depths[ref] = 1 + max((depth(below) for below in _made_for(record)), default=-1)
         return depths[ref]
 

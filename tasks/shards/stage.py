@@ -130,13 +130,26 @@ def stage_key(stage: Stage, inputs: tuple[str, ...], sides: tuple[str, ...]) -> 
         inputs: content digests of the primary inputs, in order.
         sides: content digests of the side inputs, then of the whole ones, in order.
     """
+    return output_key(stage.name, stage.version, inputs, sides, stage.params(), stage.models(), stage.execution())
+
+
+def output_key(
+    stage: str,
+    version: int,
+    inputs: tuple[str, ...],
+    sides: tuple[str, ...],
+    params: Mapping[str, JsonValue],
+    models: Mapping[str, str],
+    execution: Mapping[str, str],
+) -> str:
+    """`stage_key` of a stage that is known by what its record says alone."""
     decides = {
-        "stage": stage.name,
-        "version": stage.version,
+        "stage": stage,
+        "version": version,
         "inputs": inputs,
         "sides": sides,
-        "params": stage.params(),
-        "models": stage.models(),
-        "execution": stage.execution(),
+        "params": params,
+        "models": models,
+        "execution": execution,
     }
     return sha256(dumps(decides, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -4,9 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from tasks.download.consent import ConsentPolicy
 from tasks.models.card import Family
 from tasks.models.cards import CARDS
-from tasks.schema.forms import Form
+from tasks.schema.forms import ControlsAsked, Form
 from tasks.schema.url_sources import UrlSource
 
 BundleFormat = Literal["recordio", "webdataset", "parquet"]
@@ -32,7 +33,7 @@ PER_PART = STEPS[: STEPS.index("identities")]
 """Steps that look at one part of a list at a time."""
 
 STAGES: dict[Step, tuple[str, ...]] = {
-    "download": ("download", "retry_urls"),
+    "download": ("download", "retry_urls", "released_urls", "consent"),
     "identities": ("neighbours", "identities"),
     "clean": ("verdicts", "validation", "clean"),
     "exports": (),
@@ -69,8 +70,9 @@ class DownloadRules(Form):
     max_tries: int = Field(6, title="Tries", ge=1, le=20, description="In all, over several runs.")
     first_pause_h: float = Field(1.0, title="First pause", ge=0, description="Hours before what failed is tried again.")
     respect_opt_out: bool = Field(
-        True, title="Respect opt-outs", description="X-Robots-Tag noai and kin, TDM reservation."
+        True, title="Respect opt-outs", description="Else only the block list counts; what servers say is recorded."
     )
+    consent: ConsentPolicy = Field(default_factory=ConsentPolicy, title="Opt-outs")
     threads: int = Field(64, title="Threads", ge=1, le=1024, description="Of each process.")
     processes: int = Field(1, title="Processes", ge=1, le=256)
     distributor: Literal["threads", "multiprocessing", "ray"] = Field("threads", title="Distributor")
@@ -222,6 +224,7 @@ class WebBodyForm(Form):
     )
     share: Share = Field(default_factory=Share, title="Share of the work")
     part_rows: int = Field(1000, title="URLs per shard", ge=1, le=100_000, description="Unit of retry and resume.")
+    controls: ControlsAsked = True
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -264,10 +267,13 @@ class WebBodyForm(Form):
 
     def build_params(self) -> dict[str, JsonValue]:
         """The parameters that say what is built, for the manifest: not where files lie, nor how the work is shared."""
-        params = self.model_dump(mode="json", exclude={"exports", "until", "only_stages", "share", "part_rows"})
+        params = self.model_dump(
+            mode="json", exclude={"exports", "until", "only_stages", "share", "part_rows", "controls"}
+        )
         for source in params["sources"]:
             if not source["location"].startswith(("https://", "http://", "hf://")):
                 del source["location"]
         for where in ("threads", "processes", "distributor", "wandb"):
             del params["download"][where]
+        del params["download"]["consent"]["block_list"]
         return params

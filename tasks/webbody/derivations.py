@@ -1,16 +1,18 @@
 """What is made from what, one part of a list at a time: from its URLs to the faces that are good enough to be linked.
 
-urls -> download                                     one chain per part of a list and attempt
-          `-> people -> faces -> recognise -> gate
+urls -> download -> consent                          one chain per part of a list and attempt
+                      `-> people -> faces -> recognise -> gate
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.body.people import FindPeople, PeopleConfig
+from tasks.download.consent import Consent
+from tasks.download.consented import Consented
 from tasks.download.fetching import Machine as DownloadMachine
+from tasks.download.released import released
 from tasks.download.retry import RetryPolicy, attempts
-from tasks.download.reuse import DIRECTIVES, ReusePolicy
 from tasks.download.stage import Download, DownloadConfig
 from tasks.download.tracking import Tracking
 from tasks.download.transport import NetworkAccess, TransportLimits
@@ -21,7 +23,7 @@ from tasks.ingest.url_lists import IngestUrls
 from tasks.machine.places import Machine
 from tasks.schema.forms import Form
 from tasks.schema.url_sources import UrlListing, UrlPart, UrlSource
-from tasks.shards.derive import Derivation
+from tasks.shards.derive import Derivation, committed
 from tasks.webbody.config import WebBodyForm
 
 HOUR_S = 3600.0
@@ -40,18 +42,20 @@ class ListRead(Form):
 
 
 class PartRead(Form):
-    """A part of a list, and how many attempts at its URLs were made."""
+    """A part of a list, how many attempts at its URLs were made, and the keys of those at URLs that were released."""
 
     source: UrlSource
     part: UrlPart
     file: str
     attempts: int = 1
+    released: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AttemptChain:
     """The derivations of one attempt at one part of a list."""
 
+    downloaded: Derivation
     photos: Derivation
     people: Derivation
     faces: Derivation
@@ -100,30 +104,62 @@ def download_stage(form: WebBodyForm, machine: Machine) -> Download:
             image_px=rules.image_px,
             jpeg_quality=rules.jpeg_quality,
             limits=TransportLimits(max_body_bytes=rules.max_megabytes << 20, total_timeout_s=rules.timeout_s),
-            reuse=ReusePolicy(
-                directives=DIRECTIVES if rules.respect_opt_out else (), tdm_reservation=rules.respect_opt_out
-            ),
         ),
         access=NetworkAccess(
             allow_networks=machine.network.allow_networks, user_agent=f"MannequinBot/0.1 (+{contact})"
         ),
         machine=DownloadMachine(threads=rules.threads),
         tracking=Tracking() if rules.wandb else None,
+        consent=consent(form),
     )
 
 
-def downloads(read: PartRead, form: WebBodyForm, machine: Machine, now: datetime) -> tuple[Derivation, ...]:
+def consent(form: WebBodyForm) -> Consent:
+    """Which opt-outs count."""
+    return Consent.of(form.download.consent, respect=form.download.respect_opt_out)
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """All attempts at a part that were made or are due; `released`: at URLs that a stricter policy had refused."""
+
+    attempts: tuple[Derivation, ...]
+    released: tuple[Derivation, ...]
+
+    @property
+    def every(self) -> tuple[Derivation, ...]:
+        return (*self.attempts, *self.released)
+
+
+def downloads(read: PartRead, form: WebBodyForm, machine: Machine, now: datetime) -> Downloads:
     """All attempts at a part that were made or are due."""
-    return attempts(machine.store, urls(read), download_stage(form, machine), now, retry_policy(form))
+    stage, policy = download_stage(form, machine), retry_policy(form)
+    made = attempts(machine.store, urls(read), stage, now, policy)
+    return Downloads(made, released(machine.store, made, stage, now, policy))
+
+
+def read_as(part: PartRead, made: Downloads, machine: Machine) -> PartRead:
+    """A part with the attempts at it, all of them made."""
+    keys = (committed(each, machine.store) for each in made.released)
+    released = tuple(record.key for record in keys if record is not None)
+    return part.model_copy(update={"attempts": len(made.attempts), "released": released})
+
+
+def consented(download: Derivation, form: WebBodyForm) -> Derivation:
+    """What the policy of today keeps of a download."""
+    return Derivation(Consented.of(consent(form)), (download,))
 
 
 def chains(read: PartRead, form: WebBodyForm, machine: Machine) -> tuple[AttemptChain, ...]:
     """The chains of the attempts at a part that were made when it was read."""
-    made = downloads(read, form, machine, LONG_AGO)[: read.attempts]
-    return tuple(_chain(photos, form, machine) for photos in made)
+    made = downloads(read, form, machine, LONG_AGO)
+    known = {record.key: each for each in made.released if (record := committed(each, machine.store)) is not None}
+    again = (known[key] for key in read.released if key in known)
+    return tuple(_chain(each, form, machine) for each in (*made.attempts[: read.attempts], *again))
 
 
-def _chain(photos: Derivation, form: WebBodyForm, machine: Machine) -> AttemptChain:
+def _chain(downloaded: Derivation, form: WebBodyForm, machine: Machine) -> AttemptChain:
+    photos = consented(downloaded, form)
     people = Derivation(
         FindPeople.of(
             PeopleConfig(
@@ -155,4 +191,4 @@ def _chain(photos: Derivation, form: WebBodyForm, machine: Machine) -> AttemptCh
         (faces,),
     )
     gated = Derivation(Gate(GateConfig(model=form.recognition.model)), (recognised,))
-    return AttemptChain(photos, people, faces, recognised, gated)
+    return AttemptChain(downloaded, photos, people, faces, recognised, gated)

@@ -32,7 +32,7 @@ from tasks.shards.manifest import Manifest, build_manifest
 from tasks.shards.stage import Whole
 from tasks.webbody.build import UNFINISHED, Summary
 from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import retry_policy, urls
+from tasks.webbody.derivations import consent, retry_policy, urls
 from tasks.webbody.joined import FLOW, Build, Joined
 
 ReviewForm = Literal["label_studio", "fiftyone"]
@@ -103,12 +103,10 @@ def bundle_config(form: WebBodyForm) -> BundleConfig:
 
 def ledger_tables(build: Build, machine: Machine) -> tuple[TableRows, TableRows]:
     """How the URLs of a build ended, and the hosts that fail most, as rows of tables."""
-    records = [
-        record
-        for chain in Joined(build, machine).every
-        if (record := committed(chain.photos, machine.store)) is not None
-    ]
-    ledger = ledger_table(machine.store, records, retry_policy(build.config))
+    every = Joined(build, machine).every
+    steps = (*(chain.downloaded for chain in every), *(chain.photos for chain in every))
+    records = [record for each in steps if (record := committed(each, machine.store)) is not None]
+    ledger = ledger_table(machine.store, records, retry_policy(build.config), consent(build.config))
     return outcomes(ledger).to_pylist(), failing_hosts(ledger).to_pylist()
 
 

@@ -24,7 +24,7 @@ from tasks.shards.distribute import distribute
 from tasks.shards.manifest import publish_manifest, read_manifest
 from tasks.webbody.build import Summary
 from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import LONG_AGO, ListRead, PartRead, chains, downloads, urls
+from tasks.webbody.derivations import LONG_AGO, ListRead, PartRead, chains, consented, downloads, read_as, urls
 from tasks.webbody.joined import FLOW, Build, Joined
 from tasks.webbody.joined import open_build as joined_by
 from tasks.webbody.report import (
@@ -70,12 +70,14 @@ def download_parts(parts: tuple[PartRead, ...], config: WebBodyForm, places: Pla
     found = True
     while True:
         now = datetime.now(UTC) if "download" in config.steps else LONG_AGO
-        attempts = [downloads(part, config, here, now) for part in parts]
-        wanted = [each for chain in attempts for each in chain if committed(each, here.store) is None]
+        planned = [downloads(part, config, here, now) for part in parts]
+        every = [each for plan in planned for each in plan.every]
+        wanted = [each for each in every if committed(each, here.store) is None]
         if not wanted:
-            read = tuple(
-                part.model_copy(update={"attempts": len(chain)}) for part, chain in zip(parts, attempts, strict=True)
-            )
+            if "download" in config.steps:
+                judged = [realise(consented(each, config), here.store) for each in every]
+                found = found and all(outcome.cached for outcome in judged)
+            read = tuple(read_as(part, plan, here) for part, plan in zip(parts, planned, strict=True))
             return as_found(found, read)
         if "download" not in config.steps:
             raise StageNotRunError("download")

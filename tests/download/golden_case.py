@@ -4,7 +4,9 @@ import threading
 from datetime import UTC, datetime
 from functools import cache
 
+from tasks.download.consent import Consent, ConsentPolicy
 from tasks.download.fetching import Patience
+from tasks.download.released import ReleaseConfig, ReleasedUrls
 from tasks.download.retry import RetryConfig, RetryUrls
 from tasks.download.stage import Download, DownloadConfig
 from tasks.shards.derive import Derivation, realise
@@ -43,6 +45,15 @@ def retry_case(store: Store) -> Derivation:
     record = realise(_downloaded(("http://127.0.0.1:1/a", "file:///b")), store).record
     assert record.rejects is not None
     return Derivation(RetryUrls(RetryConfig(parent=record.ref, rejects=record.rejects.digest, attempt=1), store))
+
+
+def release_case(store: Store) -> Derivation:
+    """What is asked again when nobody minds an opt-out any more."""
+    serve()
+    record = realise(_downloaded((f"http://127.0.0.1:{PORT}/gone/noai", "file:///b")), store).record
+    assert record.rejects is not None
+    config = ReleaseConfig(parent=record.ref, rejects=record.rejects.digest, number=0)
+    return Derivation(ReleasedUrls(config, store, Consent.of(ConsentPolicy(), respect=False), frozenset()))
 
 
 def _downloaded(urls: tuple[str, ...]) -> Derivation:

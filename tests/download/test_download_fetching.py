@@ -5,9 +5,10 @@ import threading
 import pytest
 
 from tasks.download import fetching
+from tasks.download.client import Client
+from tasks.download.consent import Consent
 from tasks.download.fetching import Fetching, Finished, Machine, Patience
-from tasks.download.reuse import ReusePolicy
-from tasks.download.transport import Client, TransportLimits
+from tasks.download.transport import TransportLimits
 from tasks.images.isolate import IsolationError
 from tasks.schema.rejections import Reason
 from tests.download.conftest import LOCAL
@@ -24,7 +25,7 @@ OPTIONS = {
 
 
 def fetch(urls: list[str], options: dict[str, object] | None = None, **machine: object) -> list[Finished]:
-    client = Client(TransportLimits(total_timeout_s=5.0), ReusePolicy(), LOCAL)
+    client = Client(TransportLimits(total_timeout_s=5.0), Consent(), LOCAL)
     run = Fetching(client, options or OPTIONS, Patience(), Machine(**machine))
     return sorted(run.run(urls), key=lambda finished: finished.row)
 
@@ -46,7 +47,7 @@ def test_a_defect_ends_the_run_and_leaves_no_thread(server: UrlServer) -> None:
 
 
 def test_who_stops_listening_stops_the_run(server: UrlServer) -> None:
-    client = Client(TransportLimits(), ReusePolicy(), LOCAL)
+    client = Client(TransportLimits(), Consent(), LOCAL)
     results = Fetching(client, OPTIONS, machine=Machine(threads=2)).run([server.url("/status/404")] * 200)
     next(results)
     results.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.download.reuse import ReusePolicy, opt_out
+from tasks.download.consent import Consent, ConsentPolicy, Said
 
 YES, NO = True, False
 
@@ -36,23 +36,26 @@ YES, NO = True, False
     ],
 )
 def test_robots_tags(lines: list[str], opts_out: bool) -> None:
-    assert bool(opt_out({"x-robots-tag": lines}, ReusePolicy())) is opts_out
+    said = Said((), headers={"x-robots-tag": "\n".join(lines)} if lines else {})
+    assert bool(Consent().judge().objection(said)) is opts_out
 
 
 @pytest.mark.parametrize(("value", "opts_out"), [("1", YES), (" 1 ", YES), ("0", NO), ("true", NO), ("", NO)])
 def test_tdm_reservation(value: str, opts_out: bool) -> None:
-    assert bool(opt_out({"tdm-reservation": [value]}, ReusePolicy())) is opts_out
+    assert bool(Consent().judge().objection(Said((), headers={"tdm-reservation": value}))) is opts_out
 
 
 def test_the_header_that_said_no_is_evidence() -> None:
-    said_no = opt_out({"x-robots-tag": ["nofollow", "otherbot: all, *: noimageai"]}, ReusePolicy())
+    said_no = Consent().judge().objection(Said((), headers={"x-robots-tag": "nofollow\notherbot: all, *: noimageai"}))
     assert said_no is not None
-    assert said_no.rule == "noimageai"
+    assert (said_no.kind, said_no.rule) == ("header", "noimageai")
     assert "otherbot: all, *: noimageai" in said_no.evidence()["opt_out"]
     assert "noimageai" in said_no.detail
 
 
 def test_a_policy_says_what_counts() -> None:
-    policy = ReusePolicy(directives=("noai",), tdm_reservation=False)
-    assert opt_out({"x-robots-tag": ["noindex"], "tdm-reservation": ["1"]}, policy) is None
-    assert opt_out({"x-robots-tag": ["noai"]}, policy)
+    policy = Consent.of(ConsentPolicy(directives=("NoAI ",), tdm_reservation=False))
+    assert policy.judge().objection(Said((), headers={"x-robots-tag": "noindex", "tdm-reservation": "1"})) is None
+    assert policy.judge().objection(Said((), headers={"x-robots-tag": "noai"}))
+    none = Consent.of(ConsentPolicy(), respect=False)
+    assert none.judge().objection(Said((), headers={"x-robots-tag": "noai", "tdm-reservation": "1"})) is None

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tasks.download.address import parse_url
+from tasks.download.answers import refused, retry_after_seconds
+from tasks.download.client import Client
+from tasks.download.consent import Consent
 from tasks.download.failure import Answer, FetchError
-from tasks.download.reuse import ReusePolicy
-from tasks.download.transport import Client, NetworkAccess, TransportLimits, refused, retry_after_seconds
+from tasks.download.transport import NetworkAccess, TransportLimits
 from tasks.schema.rejections import Reason
 from tests.download.conftest import LOCAL
 from tests.download.url_server import UrlServer, jpeg, tls_context
@@ -22,7 +24,7 @@ HURRIED = TransportLimits(max_body_bytes=1 << 20, total_timeout_s=0.5)
 
 
 def client(access: NetworkAccess = LOCAL, limits: TransportLimits = LIMITS) -> Client:
-    return Client(limits, ReusePolicy(), access)
+    return Client(limits, Consent(), access)
 
 
 def failure(url: str, access: NetworkAccess = LOCAL, limits: TransportLimits = LIMITS) -> FetchError:
@@ -107,7 +109,7 @@ def test_a_body_that_is_too_large_is_not_read(server: UrlServer) -> None:
 
 def test_an_opt_out_is_evidence(server: UrlServer) -> None:
     said_no = failure(server.url("/tdm/1"))
-    assert json.loads(said_no.found["opt_out"])["header"] == "tdm-reservation"
+    assert json.loads(said_no.found["opt_out"])["by"] == "tdm-reservation"
     assert said_no.answer is not None
     assert said_no.answer.headers["tdm-policy"] == "https://example.org/policy.json"
 

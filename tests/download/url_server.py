@@ -21,6 +21,8 @@ import pyarrow as pa
 
 from tasks.schema.webbody import URL_SCHEMA
 
+SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
+
 
 @lru_cache
 def jpeg(seed: int = 0, width: int = 300, height: int = 200) -> bytes:
@@ -32,11 +34,15 @@ def jpeg(seed: int = 0, width: int = 300, height: int = 200) -> bytes:
 class UrlServer:
     """Serves `/<behaviour>/...` at every loopback address; see the methods of `_Handler`.
 
-    `requests` holds (path, time, headers) of each.
+    `requests` holds (path, time, headers) of each, `site_requests` those for robots.txt and tdmrep.json. `sites`: what
+    they are, by path: a body, or a status; 404 where nothing is said.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.requests: list[tuple[str, float, dict[str, str]]] = []
+        self.site_requests: list[tuple[str, float, dict[str, str]]] = []
+        self.sites: dict[str, bytes | int] = {}
+        self.moved = "/"
         self.seen: Counter[str] = Counter()
         self.most_active: Counter[str] = Counter()
         self.active: Counter[str] = Counter()
@@ -105,14 +111,16 @@ class _Handler(socketserver.StreamRequestHandler):
         self.path = line[1]
         self.host = headers.get("host", "").partition(":")[0]
         with urls.lock:
-            urls.requests.append((self.path, time.monotonic(), headers))
+            booked = urls.site_requests if self.path in SITE_FILES else urls.requests
+            booked.append((self.path, time.monotonic(), headers))
             urls.seen[self.path] += 1
             self.times = urls.seen[self.path]
             urls.active[self.host] += 1
             urls.most_active[self.host] = max(urls.most_active[self.host], urls.active[self.host])
         try:
             time.sleep(urls.delay_s)
-            behaviour: Callable[[], None] = getattr(self, "do_" + self.path.split("/")[1].partition("?")[0])
+            named = "site" if self.path in SITE_FILES else self.path.split("/")[1].partition("?")[0]
+            behaviour: Callable[[], None] = getattr(self, f"do_{named}")
             with suppress(OSError):
                 behaviour()
         finally:
@@ -131,6 +139,16 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def rest(self) -> str:
         return unquote(self.path.split("/", 2)[2])
+
+    def do_site(self) -> None:
+        """What a test says of the site; a status of 3xx leads to `moved`, 0 hangs up."""
+        said = self.server.urls.sites.get(self.path, 404)
+        if said == 0:
+            return
+        if isinstance(said, bytes):
+            self.answer(said, kind="text/plain")
+        else:
+            self.answer(b"no", f"{said} Whatever", "text/plain", Location=self.server.urls.moved)
 
     def do_ok(self) -> None:
         self.answer(jpeg(sum(self.path.encode())), ETag='"x"', Server="test", Set_Cookie="a=b")
@@ -178,6 +196,15 @@ class _Handler(socketserver.StreamRequestHandler):
         else:
             self.do_ok()
 
+    def do_flakyno(self) -> None:
+        """Opts out, then fails, then has a picture."""
+        if self.times == 1:
+            self.answer(jpeg(4), X_Robots_Tag="noai")
+        elif self.times == 2:
+            self.answer(b"no", "503 Busy", "text/plain")
+        else:
+            self.do_ok()
+
     def do_limited(self) -> None:
         """429 once, with the wait in the path; a picture then."""
         if self.times == 1:
@@ -192,6 +219,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_redirect(self) -> None:
         self.head("302 Found", [("Location", self.rest()), ("Content-Length", 0)])
 
+    def do_redirectno(self) -> None:
+        """A redirect that opts out."""
+        self.head("302 Found", [("Location", self.rest()), ("X-Robots-Tag", "noai"), ("Content-Length", 0)])
+
     def do_loop(self) -> None:
         self.head("302 Found", [("Location", f"/loop/{self.times}"), ("Content-Length", 0)])
 
@@ -204,6 +235,10 @@ class _Handler(socketserver.StreamRequestHandler):
         lines = [("X-Robots-Tag", value) for value in self.rest().split("|")]
         self.head("200 OK", [*lines, ("Content-Type", "image/jpeg"), ("Content-Length", len(body))])
         self.wfile.write(body)
+
+    def do_gone(self) -> None:
+        """Nothing there, and an X-Robots-Tag as the path says."""
+        self.answer(b"no", "404 Gone", "text/plain", X_Robots_Tag=self.rest())
 
     def do_tdm(self) -> None:
         self.answer(jpeg(5), TDM_Reservation=self.rest(), TDM_Policy="https://example.org/policy.json")

@@ -14,6 +14,8 @@ from tasks.schema.sources import ColumnMapping, PhotoSource, SourceKind
 from tasks.shards.derive import Derivation
 from tasks.shards.store import Store
 from tests.golden.classified import classified_cases
+from tests.golden.consent import consent_cases
+from tests.golden.controls import control_cases
 from tests.golden.dance_judgement import judgement_cases
 from tests.golden.dance_people import dance_people_cases
 from tests.golden.dances import dance_cases
@@ -51,6 +53,8 @@ def cases(store: Store) -> dict[str, Derivation]:
         "preview": chain.preview,
         "select": selection(read, form, machine),
         "combine": templates((read,), form, machine),
+        **control_cases(),
+        **consent_cases(store),
         **webbody_cases(store),
         **film_cases(store),
         **dance_cases(),

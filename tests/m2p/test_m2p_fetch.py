@@ -1,12 +1,13 @@
 """Videos named by address: fetched once, whole, or refused with the reason."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from tasks.download.client import Client
 from tasks.download.failure import FetchError
-from tasks.download.transport import Client
 from tasks.ingest.hub import HubAccess
 from tasks.m2p import fetch
 from tasks.m2p.fetch import FetchRules, client, fetched
@@ -14,7 +15,7 @@ from tasks.machine.places import Machine, Network
 from tasks.models.zoo import Zoo
 from tasks.schema.rejections import Reason
 from tasks.shards.store import Store
-from tests.download.url_server import UrlServer
+from tests.download.url_server import UrlServer, jpeg
 
 
 @pytest.fixture
@@ -59,3 +60,27 @@ def test_what_cannot_be_had_leaves_nothing(
         fetched(server.url(path), asking(store, allowed, **rules), store)
     assert refused.value.reason is reason
     assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
+
+
+def test_a_stricter_policy_needs_no_request(server: UrlServer, tmp_path: Path) -> None:
+    store, address = Store(tmp_path / "store"), server.url("/robots/noai")
+    path = fetched(address, asking(store, respect_opt_out=False), store)
+    blocked = tmp_path / "block.txt"
+    blocked.write_text(sha256(path.read_bytes()).hexdigest())
+    for rules, reason in (({}, Reason.OPTED_OUT), ({"consent": {"block_list": str(blocked)}}, Reason.BLOCKED)):
+        with pytest.raises(FetchError) as refused:
+            fetched(address, asking(store, **rules), store)
+        assert (refused.value.reason, bool(refused.value.found["opt_out"])) == (reason, True)
+    assert fetched(address, asking(store, respect_opt_out=False), store) == path
+    assert server.asked("/robots/noai") == 1
+
+
+def test_a_file_that_is_blocked_is_not_kept_nor_fetched_again(server: UrlServer, tmp_path: Path) -> None:
+    store, address, blocked = Store(tmp_path / "store"), server.url("/ok/blocked"), tmp_path / "block.txt"
+    blocked.write_text(sha256(jpeg(sum(b"/ok/blocked"))).hexdigest())
+    for _ in range(2):
+        with pytest.raises(FetchError) as refused:
+            fetched(address, asking(store, consent={"block_list": str(blocked)}), store)
+        assert refused.value.reason is Reason.BLOCKED
+    assert server.asked("/ok/blocked") == 1
+    assert fetched(address, asking(store), store).exists()

@@ -167,7 +167,19 @@ def built(web: Web, first_night: Built) -> Built:
 
 def test_every_row_is_kept_or_rejected_at_every_stage(web: Web, built: Built) -> None:
     lines = {line.stage: line for line in built.manifest.funnel.lines if not line.beside}
-    steps = ("urls", "download", "people", "faces", "recognise", "gate", "neighbours", "identities", "clean", "members")
+    steps = (
+        "urls",
+        "download",
+        "consent",
+        "people",
+        "faces",
+        "recognise",
+        "gate",
+        "neighbours",
+        "identities",
+        "clean",
+        "members",
+    )
     assert tuple(stage for stage in lines if stage in steps) == steps
     for before, after in itertools.pairwise(steps):
         given = lines["gate" if after == "identities" else before]

@@ -13,7 +13,7 @@ from tasks.schema.errors import StoreError
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.derive import AccountingError, Derivation, realise, realise_whole
 from tasks.shards.parquet import read_batches
-from tasks.shards.stage import StageOutput, stage_key
+from tasks.shards.stage import Stage, StageOutput, stage_key
 from tasks.shards.store import Store
 from tests.shards.sample_stages import (
     VALUES,
@@ -22,6 +22,7 @@ from tests.shards.sample_stages import (
     LimitConfig,
     Make,
     MakeConfig,
+    NoConfig,
     build,
 )
 
@@ -264,3 +265,28 @@ def test_a_sweep_takes_old_leftovers_and_nothing_else(store: Store) -> None:
 def test_the_store_wants_an_absolute_path() -> None:
     with pytest.raises(StoreError, match="absolute"):
         Store(Path("data"))
+
+
+@dataclass(frozen=True)
+class HandOn(Stage):
+    """Keeps all rows."""
+
+    config: NoConfig
+    name = "hand_on"
+    version = 1
+
+    @property
+    def schema(self) -> pa.Schema:
+        return Make(MakeConfig()).schema
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
+        yield from map(StageOutput, batches)
+
+
+def test_rows_that_are_handed_on_as_they_came_are_kept_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = Derivation(Make(MakeConfig()))
+    before, after = (realise(each, store).record for each in (made, Derivation(HandOn(NoConfig()), (made,))))
+    assert after.data.digest == before.data.digest
+    assert store.data_path(after).samefile(store.data_path(before))
+    assert not list(store.tmp.iterdir())

@@ -1,0 +1,22 @@
+"""The page of a build with all that is known of it besides its manifest."""
+
+from tasks.audit.flows import audited
+from tasks.audit.section import error_section
+from tasks.controls.show import control_section, read_controls
+from tasks.reports.build_facts import BuildFacts
+from tasks.reports.page import report_page
+
+
+def whole_page(build: BuildFacts) -> str:
+    """The page, with what came back of the controls and the error rates that people found.
+
+    Raises:
+        StoreError: a shard, the ledger of verdicts or the controls do not read.
+    """
+    controls = read_controls(build.store, build.manifest.flow, build.digest)
+    rates = audited(build.store, build.manifest)
+    return report_page(
+        build,
+        controls=control_section(controls) if controls else None,
+        sections=(error_section(rates),) if rates else (),
+    )

@@ -56,10 +56,10 @@ def this_machine(store: str, models: str) -> "Machine":
     """The store and the weights that the blocks name, and the hub and network of the defaults."""
     if blocks_are_known(store, models):
         from tasks.machine.places import PlaceNames
-        from tasks.machine.task import machine
+        from tasks.machine.task import machine_of
 
         with server_explained():
-            return machine(PlaceNames(store=store, models=models))
+            return machine_of(PlaceNames(store=store, models=models))
     from tasks.ingest.hub import HubAccess
     from tasks.machine.places import Machine
     from tasks.models.zoo import Zoo

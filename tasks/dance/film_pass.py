@@ -5,11 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tasks.schema.films import Film
-from tasks.video.container import open_film
+from tasks.video.container import NoPictureError, open_film
 from tasks.video.deinterlace import deinterlaced
+from tasks.video.films import film_of_row
+from tasks.video.trial import demand_survivors
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -44,6 +46,25 @@ def film_frames(film: Film, path: Path, from_pts: int | None = None, threads: in
         packets, first = _from(container, stream, film, from_pts)
         frames = _decoded(packets, stream, first)
         yield from _deinterlaced(frames) if film.interlaced else frames
+
+
+def demand_decodable(film: Film, path: Path, threads: int = 1) -> None:
+    """Let a child process decode all of a film, for which this one may have died.
+
+    Raises:
+        ProbeError: no child survives it, or ends in `TRIAL_SECONDS` for each second of the film.
+    """
+    demand_survivors(decode_all, film, path, threads=threads)
+
+
+def decode_all(_: bytes, path: str, row: dict[str, Any], threads: int) -> int:
+    """Decode all of a film in a child process: how many frames come."""
+    import av
+
+    film = Path(path)
+    with suppress(av.error.FFmpegError, NoPictureError):
+        return sum(1 for _ in film_frames(film_of_row(row, film), film, threads=threads))
+    return 0
 
 
 def _from(

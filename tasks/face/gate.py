@@ -13,12 +13,14 @@ import pyarrow as pa
 from pydantic import Field, JsonValue
 
 from tasks.face.recogniser import recognition_card, spec_of
+from tasks.face.remembered import RememberedFaces
 from tasks.models.card import ModelCard
 from tasks.models.embedding import GateFloors
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.schema.webbody import embedding_schema
 from tasks.shards.stage import Stage, StageOutput
+from tasks.shards.tombstones import REMEMBERED
 
 RULES: Final = (
     ("face_side_px", Reason.FACE_TOO_SMALL, "its box is {value:.0f} px long, at least {floor:g} px are wanted"),
@@ -48,13 +50,16 @@ class GateConfig(Frozen):
 
 @dataclass(frozen=True)
 class Gate(Stage):
-    """Recognised faces to those that are good enough to be linked.
+    """Recognised faces to those that are good enough to be linked, and that nobody asked to have left out.
+
+    `remembered` are faces of the same model that are known again; the key follows them.
 
     Raises:
         ModelError: no recognition model has that name.
     """
 
     config: GateConfig
+    remembered: RememberedFaces | None = None
 
     name: ClassVar[str] = "gate"
     version: ClassVar[int] = 1
@@ -75,17 +80,30 @@ class Gate(Stage):
         return embedding_schema(spec_of(recognition_card(self.config.model)).width)
 
     def params(self) -> dict[str, JsonValue]:
-        """The parameters, with the floors that hold."""
-        return {**super().params(), **self.floors.model_dump()}
+        """The parameters, with the floors that hold, and the digest of the faces that are known again, if there are."""
+        known = {"remembered": self.remembered.digest} if self.remembered else {}
+        return {**super().params(), **self.floors.model_dump(), **known}
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
         floors = self.floors.model_dump()
         for batch in batches:
-            yield _output(batch, floors)
+            yield _output(batch, floors, self._known_again(batch))
+
+    def _known_again(self, batch: pa.RecordBatch) -> dict[int, Rejection]:
+        """Rows that show a remembered face, each with its rejection."""
+        if self.remembered is None:
+            return {}
+        vectors = np.asarray(batch["embedding"].flatten().to_numpy(zero_copy_only=False), np.float32)
+        cosines = self.remembered.likeness(vectors.reshape(batch.num_rows, -1))
+        rows = np.flatnonzero(np.isfinite(cosines)).tolist()
+        return {
+            row: Rejection(batch["sample_id"][row].as_py(), Reason.FORGOTTEN, REMEMBERED, float(cosines[row]))
+            for row in rows
+        }
 
 
-def _output(batch: pa.RecordBatch, floors: dict[str, float]) -> StageOutput:
-    rejected: dict[int, Rejection] = {}
+def _output(batch: pa.RecordBatch, floors: dict[str, float], known_again: dict[int, Rejection]) -> StageOutput:
+    rejected = dict(known_again)
     for column, reason, sentence in RULES:
         values = batch[column].to_numpy(zero_copy_only=False)
         for row in np.flatnonzero(

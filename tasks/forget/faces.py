@@ -1,11 +1,10 @@
 """Faces of the store that are like the one of a photo, by the models of the last build of WebBody.
 
-An embedding of somebody is kept only where that is asked for: see `remember_face`.
+An embedding of somebody is kept only where that is asked for: see `tasks.face.remembered`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from json import dumps
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from tasks.face.align import ALIGNED_SIDE, aligned_face, recognition_input
 from tasks.face.face_detector import FaceDetections, open_face_detector
 from tasks.face.recognise import aligned_landmarks
 from tasks.face.recogniser import Recogniser, open_recogniser
-from tasks.forget.journal import put
+from tasks.face.remembered import RememberedFace
 from tasks.images.decode import DecodeError, decode_rgb
 from tasks.models.card import ModelCard
 from tasks.models.zoo import Zoo
@@ -32,7 +31,9 @@ BELOW: Final = 5
 """Faces under the threshold that are shown, so that a person sees where it cuts."""
 
 WARNING: Final = (
-    "An embedding is biometric data: it is kept in the folder remembered_faces, unsalted, until you remove it there."
+    "An embedding is biometric data: it is kept there, apart and unsalted, until you remove that file. Faces like it in "
+    "new photos are left out of the next builds of webbody with this recogniser; `mannequin forget --remembered` then "
+    "takes their photos out as well."
 )
 
 MAIN_FACE: Final = 2.0
@@ -62,6 +63,11 @@ class LikeFaces:
     matches: tuple[tuple[str, float], ...]
     below: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def remembered(self) -> RememberedFace:
+        """What is kept of it where that is asked for."""
+        return RememberedFace.of(self.model, self.embedding, self.least)
 
     def text(self) -> list[str]:
         """What was found in lines, for a person."""
@@ -102,20 +108,6 @@ def faces_like(store: Store, zoo: Zoo, photo: Path) -> LikeFaces:
         tuple(ordered[count : count + BELOW]),
         notes,
     )
-
-
-def remember_face(store: Store, found: LikeFaces) -> Path:
-    """Keep the embedding of a face, for whoever wants to recognise that person later; see `WARNING`.
-
-    Returns:
-        the file: the digest of the model and the numbers.
-    """
-    folder = store.root / "remembered_faces"
-    number = max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0) + 1
-    path = folder / f"{number:06d}.json"
-    said = {"model": found.model, "embedding": [float(each) for each in found.embedding]}
-    put(store, path, (dumps(said) + "\n").encode())
-    return path
 
 
 def _models(made: Sequence[ShardRecord], zoo: Zoo) -> tuple[Any, Recogniser]:

@@ -34,6 +34,15 @@ class IsolationError(MannequinError):
     """The child does not start, or its function has a defect."""
 
 
+def fatal(
+    function: Callable[..., Any], options: dict[str, Any], timeout_s: float, memory_bytes: int = 2 * MEMORY_BYTES
+) -> DecodeError | None:
+    """Why no child process survives `function(b"", **options)`, tried twice; None: one does, whatever it answers."""
+    with Isolated(function, options, timeout_s, memory_bytes) as isolated:
+        answer = isolated.map([b""])[0]
+    return answer if isinstance(answer, DecodeError) else None
+
+
 class _NoAnswerError(Exception):
     """The child gave no answer: `reason` and `detail` say how."""
 

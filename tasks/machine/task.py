@@ -13,6 +13,7 @@ from tasks.machine.places import Machine, Network, PlaceNames
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import DatabaseUnreachableError, MannequinError
 from tasks.shards.store import Store
+from tasks.shards.tombstones import demand_nothing_under_way
 
 T = TypeVar("T")
 
@@ -33,6 +34,17 @@ RETRIED: dict[str, Any] = {
 
 
 def machine(places: PlaceNames) -> Machine:
+    """What the named blocks say, as plain values, for a task that works on the store.
+
+    Raises:
+        StoreError: something is being taken out of the store, or that was interrupted.
+    """
+    here = machine_of(places)
+    demand_nothing_under_way(here.store)
+    return here
+
+
+def machine_of(places: PlaceNames) -> Machine:
     """What the named blocks say, as plain values."""
     hub, models, network = load_hub(places.hub), load_models(places.models), load_network(places.network)
     trust = models.trust_unknown_digest or Zoo.from_environment().trust_unknown_digest

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -31,11 +31,13 @@ from tasks.video.convert import Converter
 from tasks.video.films import demand_film, film_of_row
 from tasks.video.frames import Frames, WindowError, WindowReader
 from tasks.video.stability import StabilityRules, Stable, Unstable, judge_window
+from tasks.video.trial import CautiousReader
 
 WRITTEN_BEHIND: Final = 2
 """Windows whose files are made while the next ones are decoded; 45 MB each at most of the seed's formats."""
 
 Row = dict[str, Any]
+_Reader = WindowReader | CautiousReader
 
 
 class PatchesConfig(Frozen):
@@ -83,6 +85,7 @@ class Patches(StageOfWhole):
         temporary: where files are made, on the same file system; None: in the tree.
         min_free_bytes: that stay free on the disk.
         files: how files are written.
+        careful: a child process reads every window first; a try that it does not survive is no good.
 
     Raises:
         SourceError: the film is not there, or is another one by now.
@@ -96,6 +99,7 @@ class Patches(StageOfWhole):
     temporary: Path | None = None
     min_free_bytes: int = 0
     files: LocalFiles = field(default_factory=LocalFiles)
+    careful: bool = False
 
     name: ClassVar[str] = "patches"
     version: ClassVar[int] = 1
@@ -114,6 +118,9 @@ class Patches(StageOfWhole):
             **{name: version_of(name) for name in packages},
             **deflate_build(self.config.png),
         }
+
+    def cautious(self) -> "Patches":
+        return replace(self, careful=True)
 
     def open_tree(self) -> PatchTree:
         """The tree that the patches are written into."""
@@ -141,14 +148,18 @@ class Patches(StageOfWhole):
         film = film_of_row(whole[0].table().to_pylist()[0], self.film_path)
         demand_film(film)
         with disk_errors_explained(self.tree):
-            yield _Piece(film, self.config, self.open_tree(), rows).output()
+            reader = (CautiousReader if self.careful else WindowReader)(film, self.film_path)
+            yield _Piece(film, self.config, self.open_tree(), rows, reader).output()
 
 
 class _Piece:
     """One way through the windows of a piece."""
 
-    def __init__(self, film: Film, config: PatchesConfig, tree: PatchTree, rows: Sequence[Row]) -> None:
+    def __init__(
+        self, film: Film, config: PatchesConfig, tree: PatchTree, rows: Sequence[Row], reader: _Reader
+    ) -> None:
         self._film = film
+        self._reader = reader
         self._config = config
         self._tree = tree
         self._rows = rows
@@ -164,7 +175,7 @@ class _Piece:
             piece = stack.enter_context(self._tree.piece(self._rows))
             pool = ThreadPoolExecutor(1, "patches")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            reader = stack.enter_context(WindowReader(self._film, Path(self._film.path)))
+            reader = stack.enter_context(self._reader)
             tries = Tries([row["tries"] for row in self._rows])
             for time_s, rows in tries:
                 for row, outcome in self._tried(reader, time_s, rows):
@@ -183,14 +194,14 @@ class _Piece:
         )
 
     def _tried(
-        self, reader: WindowReader, time_s: float, rows: Sequence[tuple[int, int]]
+        self, reader: _Reader, time_s: float, rows: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[int, Cut | Failure]]:
         """What becomes of the rows that try a time, given with the number of the try."""
         seen = self._seen(reader, time_s)
         for row, number in rows:
             yield row, seen if isinstance(seen, Failure) else self._cut(*seen, self._rows[row], number)
 
-    def _seen(self, reader: WindowReader, time_s: float) -> tuple[Frames, Stable] | Failure:
+    def _seen(self, reader: _Reader, time_s: float) -> tuple[Frames, Stable] | Failure:
         """The frames of a time, and how steady they are; or why they are of no use."""
         judged = self._judged.get(time_s)
         if isinstance(judged, Failure):

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from tasks.schema.errors import MannequinError, StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.schema.rejections import REJECT_SCHEMA, Reason, Rejection, rejection_table
+from tasks.shards.attempts import attempted
 from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
 from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
@@ -187,7 +188,8 @@ def run_stage(
     """Run a stage over committed shards and commit its output.
 
     `sides` beyond those that the stage looks rows up in are its whole inputs. The inputs are hashed while they are
-    read; nothing is committed unless every digest holds.
+    read; nothing is committed unless every digest holds. Where a process died of this very work before, the stage runs
+    in its cautious form.
 
     Raises:
         DamagedInputError: an input's bytes are not those its record promises.
@@ -198,6 +200,7 @@ def run_stage(
     with ExitStack() as stack:
         stack.callback(store.files.remove, data_tmp)
         stack.callback(store.files.remove, rejects_tmp)
+        stage = stack.enter_context(attempted(stage, store.attempt_path(stage.name, key)))
         stack.enter_context(disk_errors_explained(store.root))
         checks = stack.enter_context(_Checks((*inputs, *sides), store))
         stream = stack.enter_context(store.files.create(data_tmp))

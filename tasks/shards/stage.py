@@ -100,6 +100,14 @@ class Stage(ABC):
             raise TypeError(f"{self.name} takes no whole inputs, got {len(whole)}")
         return self.process(batches)
 
+    def cautious(self) -> "Stage | None":
+        """The same stage for after a process died in the middle of it; None: there is nothing to be cautious about.
+
+        Stages that run native decoders on bytes of strangers in their own process give one that lets a child process go
+        first, and rejects what the child does not survive. What it survives gives the same output.
+        """
+        return None
+
     def models(self) -> dict[str, str]:
         """Name -> sha256 of every model whose weights decide the output."""
         return {}

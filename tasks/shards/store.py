@@ -3,6 +3,7 @@
 <root>/shards/<stage>/<key>/shard-<digest>.parquet     the rows
 <root>/shards/<stage>/<key>/rejects-<digest>.parquet   what was left out, if anything was
 <root>/shards/<stage>/<key>/record.json                makes both count; created exclusively, last
+<root>/attempts/<stage>-<key>                          marks of stages at work; see `tasks.shards.attempts`
 <root>/tmp/                                            what a killed run leaves behind; swept after a day
 """
 
@@ -20,6 +21,8 @@ from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest, temporary
 
 SWEEP_AFTER_S = 24 * 3600
+FORGIVE_AFTER_S = 90 * SWEEP_AFTER_S
+"""That a process died over work that nobody asked for since is of no interest any more."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Store:
 
     def record_path(self, stage: str, key: str) -> Path:
         return Path(f"{self.root}/shards/{stage}/{key}/record.json")
+
+    def attempt_path(self, stage: str, key: str) -> Path:
+        return self.root / "attempts" / f"{stage}-{key}"
 
     def data_path(self, record: ShardRecord) -> Path:
         return self.folder(record.stage, record.key) / record.data.name
@@ -148,7 +154,8 @@ class Store:
 
     def sweep_temporary(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
         """Remove what killed runs left in the making; returns what was removed."""
-        return self._remove_old(self.tmp.glob("*"), older_than_s)
+        forgiven = self._remove_old((self.root / "attempts").glob("*"), max(older_than_s, FORGIVE_AFTER_S))
+        return [*self._remove_old(self.tmp.glob("*"), older_than_s), *forgiven]
 
     def sweep(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
         """The same, and data files that no record counts: reads every record. A record that another version of the

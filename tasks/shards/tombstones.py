@@ -31,6 +31,9 @@ TELLING_BITS = range(24, 41)
 CONTENT_COLUMNS = ("sha256", "digest")
 """Columns with the digest of the file that a row is: a photo, a film, a video."""
 
+REMEMBERED = "It shows a face that somebody asked to have known again and left out."
+"""What is told of a face that `tasks.face.remembered` knows; its score is the cosine."""
+
 _SALT_BYTES = 32
 _ROWS_AT_ONCE = 1 << 12
 
@@ -111,7 +114,7 @@ class Tombstones:
         given = list(rejections)
         known = [each for each in given if each.reason is not Reason.FORGOTTEN]
         forgotten = [each for each in given if each.reason is Reason.FORGOTTEN]
-        told = [forgotten_row(self.salt.name(each.sample_id), each.score) for each in forgotten]
+        told = [_nameless(each, self.salt.name(each.sample_id)) for each in forgotten]
         return [*known, *sorted(told, key=lambda each: each.sample_id)]
 
     def _names(self, sample_id: str) -> bool:
@@ -142,6 +145,12 @@ def forgotten_row(name: str, score: float | None = None) -> Rejection:
     """The rejection of a forgotten sample under its salted name."""
     like = "" if score is None else "It looks like a picture that was forgotten. "
     return Rejection(name, Reason.FORGOTTEN, f"{like}It was forgotten on request, and is kept out.", score)
+
+
+def _nameless(rejection: Rejection, name: str) -> Rejection:
+    if rejection.detail == REMEMBERED:
+        return Rejection(name, Reason.FORGOTTEN, REMEMBERED, rejection.score)
+    return forgotten_row(name, rejection.score)
 
 
 def read_salt(store: Store) -> Salt:
@@ -205,6 +214,26 @@ def add_tombstones(
             if nothing or append_segment(store, folder, written + 1, fresh):
                 make_durable(store, folder)
                 return
+
+
+def open_tombstones(store: Store) -> None:
+    """Begin the ledger, if nothing was forgotten yet: from here on what is rejected as forgotten has no name."""
+    read_salt(store)
+    _folder(store).mkdir(parents=True, exist_ok=True)
+    make_durable(store, _folder(store))
+
+
+def demand_nothing_under_way(store: Store) -> None:
+    """Stop before work on a store that something is being taken out of: what runs would write again what it read.
+
+    Raises:
+        StoreError: a forget runs, or was interrupted.
+    """
+    if os.path.isdir(store.root / "forgotten" / "unfinished"):  # noqa: PTH112 - every task asks
+        raise StoreError(
+            f"Something is being forgotten in the store at {store.root}, or was interrupted: run again when "
+            "`mannequin forget` has ended; without anything named it finishes what was interrupted."
+        )
 
 
 _READ: dict[Path, tuple[tuple[int, int], Tombstones]] = {}

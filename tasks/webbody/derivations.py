@@ -19,6 +19,7 @@ from tasks.download.transport import NetworkAccess, TransportLimits
 from tasks.face.faces import FacesConfig, FindFaces
 from tasks.face.gate import Gate, GateConfig
 from tasks.face.recognise import Recognise, RecogniseConfig
+from tasks.face.remembered import remembered_faces, remembers_anybody
 from tasks.ingest.url_lists import IngestUrls
 from tasks.machine.places import Machine
 from tasks.schema.forms import Form
@@ -184,11 +185,12 @@ def _chain(downloaded: Derivation, form: WebBodyForm, machine: Machine) -> Attem
         (people,),
         (photos,),
     )
-    recognised = Derivation(
-        Recognise(
-            RecogniseConfig(model=form.recognition.model, remote_code=form.recognition.allow_remote_code), machine.zoo
-        ),
-        (faces,),
+    recognise = Recognise(
+        RecogniseConfig(model=form.recognition.model, remote_code=form.recognition.allow_remote_code), machine.zoo
     )
-    gated = Derivation(Gate(GateConfig(model=form.recognition.model)), (recognised,))
+    recognised = Derivation(recognise, (faces,))
+    known_again = (
+        remembered_faces(machine.store, recognise.recogniser.sha256) if remembers_anybody(machine.store) else None
+    )
+    gated = Derivation(Gate(GateConfig(model=form.recognition.model), known_again), (recognised,))
     return AttemptChain(downloaded, photos, people, faces, recognised, gated)

@@ -27,8 +27,9 @@ FORM = {
     "sources": [{"name": "mannequins", "kind": "mannequins", "category": "lifestyle", "limit": 8}],
     "keypoints": {"pose_model": ""},
     "shard_rows": 8,
+    "controls": False,
 }
-MADE = {(task, "Completed") for task in ("list", "describe", "select", "combine", "publish", "report", "fill")}
+MADE = {(task, "Completed") for task in ("list", "describe", "select", "combine", "publish", "report", "page", "fill")}
 FOUND = {(task, "Cached" if task in ("describe", "select", "combine") else state) for task, state in MADE}
 
 

@@ -60,6 +60,7 @@ def music_to_pose(top: Path, real: Path) -> Dataset:
     config = MusicToPoseForm.model_validate(
         {
             "sources": [{"name": "dance", "location": str(listed)}],
+            "controls": False,
             "clips": {
                 "pose_model": "blocks",
                 "dancers": {"smallest_height": 32},
@@ -107,7 +108,7 @@ def runway_street(top: Path, real: Path) -> Dataset:
     from tasks.runway_street.exports import write_exports
     from tests.fashion.coloured_looks import write_looks
 
-    config = RunwayStreetForm.model_validate(write_looks(top / "looks", street=10, runway=3))
+    config = RunwayStreetForm.model_validate({**write_looks(top / "looks", street=10, runway=3), "controls": False})
 
     def build(home: Path) -> None:
         here = machine(home, top / "looks" / "models")
@@ -137,6 +138,7 @@ def pose_templates(top: Path, real: Path) -> Dataset:
             "sources": [{"name": "dolls", "kind": "mannequins", "category": "lifestyle", "limit": 12}],
             "shard_rows": 8,
             "exports": {"folders": True, "parquet": True},
+            "controls": False,
         }
     )
 
@@ -168,7 +170,7 @@ def video_patches(top: Path, real: Path) -> Dataset:
     from tests.patches.film_builds import form, small_film
 
     del real
-    config = form(small_film(top / "small.mp4"), 8, planning={"piece_s": 4.0, "skip_end": 0.02})
+    config = form(small_film(top / "small.mp4"), 8, planning={"piece_s": 4.0, "skip_end": 0.02}, controls=False)
 
     def build(home: Path) -> None:
         here = machine(home)
@@ -194,7 +196,8 @@ def webbody(top: Path, real: Path) -> Dataset:
     from tests.lineage.remake_builds import webbody as make
 
     with UrlServer() as server:
-        asked = web_form(top, real, server) | {"exports": {"recordio": True, "webdataset": True, "parquet": True}}
+        exports = {"recordio": True, "webdataset": True, "parquet": True}
+        asked = web_form(top, real, server) | {"exports": exports, "controls": False}
         fetched = WebBodyForm.model_validate(asked | {"until": "download"})
         here = fetching_machine(top / "fetched", real / "models")
         # in a process of its own: what it starts must not be in those that are forked and killed later

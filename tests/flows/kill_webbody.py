@@ -57,6 +57,7 @@ def form(path: Path) -> WebBodyForm:
             "recognition": {"model": "mobilefacenet-128"},
             "exports": {"recordio": True, "webdataset": True, "parquet": True},
             "part_rows": 8,
+            "controls": False,
         }
     )
 

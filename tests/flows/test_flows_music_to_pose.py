@@ -63,7 +63,9 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def form(place: Path, **changes: Any) -> MusicToPoseForm:
-    return MusicToPoseForm.model_validate({"sources": [{"name": "dance", "location": str(place)}], **SMALL, **changes})
+    return MusicToPoseForm.model_validate(
+        {"sources": [{"name": "dance", "location": str(place)}], "controls": False, **SMALL, **changes}
+    )
 
 
 def run(config: MusicToPoseForm) -> Summary:

@@ -20,6 +20,8 @@ from flows.pose_templates import pose_templates
 from tasks.audit.flows import read_audit, write_audit
 from tasks.audit.ledger import add_audit_verdicts
 from tasks.catalog.embedded import start_embedded
+from tasks.controls.show import read_controls
+from tasks.forget.outside_search import search_for
 from tasks.ingest.hub import HubAccess
 from tasks.machine.places import Machine, PlaceNames
 from tasks.models.zoo import Zoo
@@ -42,7 +44,9 @@ def mannequins(limit: int = 14) -> PhotoSource:
     )
 
 
-FORM = PoseTemplatesForm(sources=(mannequins(),), shard_rows=8, exports=Exports(folders=True, parquet=True))
+FORM = PoseTemplatesForm(
+    sources=(mannequins(),), shard_rows=8, exports=Exports(folders=True, parquet=True), controls=False
+)
 
 
 def run(form: PoseTemplatesForm) -> tuple[BuildSummary, Counter[tuple[str, str]]]:
@@ -73,6 +77,7 @@ def test_the_first_run_makes_everything(first: tuple[BuildSummary, Counter[tuple
         ("export folders", "Completed"): 1,
         ("export Parquet", "Completed"): 1,
         ("report", "Completed"): 1,
+        ("page", "Completed"): 1,
         ("fill Postgres", "Completed"): 1,
     }
     assert summary.seeded is not None
@@ -128,6 +133,22 @@ def test_what_people_find_wrong_stands_in_the_card(first: object, home: Path, tm
         "| The joints lie where they are, left and right not swapped | 1 | 10 | 10.0% | 0.3% to 44.5% | 0 | 0 |" in card
     )
     assert "The tags are true" not in card
+
+
+@pytest.mark.slow
+def test_controls_come_back_and_into_no_export(first: tuple[BuildSummary, object], home: Path) -> None:
+    controlled = FORM.model_copy(update={"controls": True, "seeding": Seeding(enabled=False)})
+    summary, tasks = run(controlled)
+    assert tasks["controls", "Completed"] == 1
+    assert summary.manifest == first[0].manifest
+    report = read_controls(Store(home), "pose_templates", summary.manifest)
+    assert report is not None
+    assert report.blamed is None
+    page = (home / "reports" / "pose_templates" / f"{summary.manifest}.html").read_text()
+    assert "all came back as they must" in page
+    assert not search_for([home / "shards", home / "exports", home / "public", home / "builds"], [b"control/"])
+    _, again = run(controlled)
+    assert again["controls", "Cached"] == 1
 
 
 @pytest.mark.parametrize(

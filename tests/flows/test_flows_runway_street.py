@@ -60,6 +60,7 @@ def params(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     folder = tmp_path_factory.mktemp("looks")
     given = write_looks(folder)
     given["exports"]["output"] = str(folder / "out")
+    given["controls"] = False
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MANNEQUIN_MODELS", str(folder / "models"))
         patch.setenv("MANNEQUIN_TRUST_FIRST_DOWNLOAD", "1")

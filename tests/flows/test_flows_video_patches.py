@@ -36,6 +36,7 @@ def form(tree: Path, *more: dict[str, Any], **changes: Any) -> VideoPatchesForm:
         "categories": CATEGORIES,
         "formats": FORMATS,
         "machine": MACHINE,
+        "controls": False,
     }
     return VideoPatchesForm.model_validate(given | changes)
 

@@ -62,7 +62,7 @@ def write_list(path: Path, server: UrlServer, paths: list[str], more: tuple[str,
 def form_of(path: Path, name: str = "web", **changes: Any) -> WebBodyForm:
     source = {"name": name, "location": str(path)}
     return WebBodyForm.model_validate(
-        {"sources": [source], "purpose": PURPOSE, "part_rows": 8, "until": "download"} | changes
+        {"sources": [source], "purpose": PURPOSE, "part_rows": 8, "until": "download", "controls": False} | changes
     )
 
 

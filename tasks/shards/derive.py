@@ -15,7 +15,7 @@ from tasks.schema.errors import MannequinError, StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.schema.rejections import REJECT_SCHEMA, Reason, Rejection, rejection_table
 from tasks.shards.attempts import attempted
-from tasks.shards.files import disk_errors_explained, temporary
+from tasks.shards.files import temporary
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
 from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
 from tasks.shards.store import Store
@@ -201,7 +201,7 @@ def run_stage(
         stack.callback(store.files.remove, data_tmp)
         stack.callback(store.files.remove, rejects_tmp)
         stage = stack.enter_context(attempted(stage, store.attempt_path(stage.name, key)))
-        stack.enter_context(disk_errors_explained(store.root))
+        stack.enter_context(store.explained())
         checks = stack.enter_context(_Checks((*inputs, *sides), store))
         stream = stack.enter_context(store.files.create(data_tmp))
         ledger = _Ledger(stage, read_tombstones(store))

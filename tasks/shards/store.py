@@ -9,8 +9,8 @@
 
 import os
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest, temporary
 
 SWEEP_AFTER_S = 24 * 3600
+
+_SEEN: dict[Path, tuple[int, int]] = {}
+"""Root -> device and inode of the folder that this process first wrote into."""
 FORGIVE_AFTER_S = 90 * SWEEP_AFTER_S
 """That a process died over work that nobody asked for since is of no interest any more."""
 
@@ -94,6 +97,42 @@ class Store:
             return record if (record.stage, record.key) == (stage, key) else None
         return None
 
+    def demand_same(self) -> None:
+        """See that the root is still the folder that this process began with, and not an empty one in its place.
+
+        Raises:
+            StoreError: its disk went away, or it was moved or replaced.
+        """
+        try:
+            found = self.root.stat()
+        except FileNotFoundError:
+            found = None
+        if found is not None:
+            now = (found.st_dev, found.st_ino)
+            if _SEEN.setdefault(self.root, now) == now:
+                return
+        elif self.root not in _SEEN:
+            return
+        raise StoreError(
+            f"The store at {self.root} went away while it was in use: bring its disk or folder back, then run again; "
+            "what was committed counts."
+        )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Work on the store: what its disk says is told as one clear error.
+
+        Raises:
+            StoreError: the disk takes no more, or is not there any more.
+        """
+        self.demand_same()
+        with disk_errors_explained(self.root):
+            try:
+                yield
+            except FileNotFoundError:
+                self.demand_same()
+                raise
+
     def drop(self, stage: str, key: str) -> None:
         """Make an output not count any more; its files stay until they are made again or swept."""
         self.files.remove(self.record_path(stage, key))
@@ -108,7 +147,7 @@ class Store:
             the record that counts: ours, or that of a writer who was first.
         """
         folder = self.folder(record.stage, record.key)
-        with disk_errors_explained(self.root):
+        with self.explained():
             for name, path in parts.items():
                 self.files.replace(path, folder / name)
             self.files.sync_folder(folder)

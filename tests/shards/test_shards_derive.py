@@ -290,3 +290,23 @@ def test_rows_that_are_handed_on_as_they_came_are_kept_once(tmp_path: Path) -> N
     assert after.data.digest == before.data.digest
     assert store.data_path(after).samefile(store.data_path(before))
     assert not list(store.tmp.iterdir())
+
+
+@dataclass(frozen=True)
+class LaterMake(Make):
+    """As another version of the code has it."""
+
+    version = Make.version + 1
+
+
+def test_two_versions_of_the_code_share_a_store(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ours, theirs = Derivation(Make(MakeConfig())), Derivation(LaterMake(MakeConfig()))
+    first, later = realise(ours, store), realise(theirs, store)
+    assert (first.cached, later.cached) == (False, False)
+    store.sweep(older_than_s=-1)
+    for derivation, outcome in ((ours, first), (theirs, later)):
+        again = realise(derivation, store)
+        assert again.cached
+        assert again.record == outcome.record
+        assert not store.damaged(again.record)

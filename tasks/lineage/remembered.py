@@ -14,13 +14,25 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from tasks.schema.errors import StoreError
 from tasks.shards.files import disk_errors_explained, temporary
-from tasks.shards.manifest import BUILD_SUFFIX, Manifest
+from tasks.shards.manifest import BUILD_SUFFIX, Manifest, publish_manifest
 from tasks.shards.store import Store
 
 Build = TypeVar("Build", bound=BaseModel)
 
 _STORE = "<store>"
 """Stands for the store's folder at the beginning of a path."""
+
+
+def publish_remembered(store: Store, manifest: Manifest, build: Build) -> Build:
+    """Publish a manifest, and remember what it was made from; returns that with `flow` and `manifest` filled in.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    publish_manifest(store, manifest)
+    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
+    remember_build(store, manifest, published)
+    return published
 
 
 def remember_build(store: Store, manifest: Manifest, build: BaseModel) -> Path:

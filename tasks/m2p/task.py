@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.audit.flows import audited
 from tasks.dance.overview import overview_markdown
-from tasks.lineage.remembered import remember_build
+from tasks.lineage.remembered import publish_remembered
 from tasks.m2p.build import Build, Joined, Summary, m2p_manifest, output_folder, summary_of, video_shards
 from tasks.m2p.build import open_build as joined_by
 from tasks.m2p.config import MusicToPoseForm
@@ -19,7 +19,7 @@ from tasks.m2p.sources import DanceEntry, DanceSource, list_videos
 from tasks.machine.places import PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.shards.derive import StageNotRunError, realise
-from tasks.shards.manifest import publish_manifest, read_manifest
+from tasks.shards.manifest import read_manifest
 
 
 @task(name="list videos", task_run_name="list {source.name}", **RETRIED)
@@ -61,11 +61,7 @@ def split_samples(build: Build, places: PlaceNames) -> int:
 def publish_build(build: Build, places: PlaceNames) -> Build:
     """The manifest of what was made."""
     here = machine(places)
-    manifest = m2p_manifest(build, here)
-    publish_manifest(here.store, manifest)
-    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
-    remember_build(here.store, manifest, published)
-    return published
+    return publish_remembered(here.store, m2p_manifest(build, here), build)
 
 
 @task(name="export", **RETRIED)

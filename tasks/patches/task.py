@@ -14,7 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from tasks.lineage.remembered import remember_build
+from tasks.lineage.remembered import publish_remembered
 from tasks.machine.places import PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.patches.build import (
@@ -36,7 +36,7 @@ from tasks.patches.finished import Report, finish_tree
 from tasks.schema.errors import StoreError
 from tasks.shards.derive import StageNotRunError, committed, realise
 from tasks.shards.distribute import distribute
-from tasks.shards.manifest import publish_manifest, read_manifest
+from tasks.shards.manifest import read_manifest
 from tasks.video.films import film_digest
 
 TELL_EVERY_S = 2.0
@@ -108,10 +108,7 @@ def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames) ->
 def publish_build(build: Build, cuts: tuple[tuple[str, ...], ...], places: PlaceNames) -> Build:
     """The manifest of what was made."""
     here = machine(places)
-    manifest = patches_manifest(build, here)
-    publish_manifest(here.store, manifest)
-    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
-    remember_build(here.store, manifest, published)
+    published = publish_remembered(here.store, patches_manifest(build, here), build)
     return published.model_copy(update={"troubles": tuple(trouble for each in cuts for trouble in each)})
 
 

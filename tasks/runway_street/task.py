@@ -5,7 +5,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.fashion.looks import list_looks
 from tasks.fashion.sources import LookSource
-from tasks.lineage.remembered import remember_build
+from tasks.lineage.remembered import publish_remembered
 from tasks.machine.places import PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.runway_street.build import Build, Joined, Summary, looks_manifest
@@ -15,7 +15,7 @@ from tasks.runway_street.derivations import PartRead, SourceRead, chain
 from tasks.runway_street.exports import write_exports
 from tasks.runway_street.report import similar_markdown, source_table, summary_of, trend_markdown
 from tasks.shards.derive import StageNotRunError, realise
-from tasks.shards.manifest import publish_manifest, read_manifest
+from tasks.shards.manifest import read_manifest
 
 
 @task(name="list source", task_run_name="list {source.name}", **RETRIED)
@@ -77,11 +77,7 @@ def compare_sides(build: Build, places: PlaceNames) -> int:
 def publish_build(build: Build, places: PlaceNames) -> Build:
     """The manifest of what was made."""
     here = machine(places)
-    manifest = looks_manifest(build, here)
-    publish_manifest(here.store, manifest)
-    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
-    remember_build(here.store, manifest, published)
-    return published
+    return publish_remembered(here.store, looks_manifest(build, here), build)
 
 
 @task(name="export", **RETRIED)

@@ -13,7 +13,7 @@ from tasks.exports.webbody_check import check_webbody
 from tasks.exports.webbody_folders import FOLDERS, export_folders
 from tasks.exports.webbody_join import WebBodyShards
 from tasks.ingest.url_lists import list_urls as read_list
-from tasks.lineage.remembered import remember_build
+from tasks.lineage.remembered import publish_remembered
 from tasks.machine.places import Machine, PlaceNames
 from tasks.machine.task import RETRIED, as_found, machine
 from tasks.schema.errors import StoreError
@@ -21,7 +21,7 @@ from tasks.schema.home import absolute
 from tasks.schema.url_sources import UrlSource
 from tasks.shards.derive import Derivation, StageNotRunError, committed, realise, realise_whole
 from tasks.shards.distribute import distribute
-from tasks.shards.manifest import publish_manifest, read_manifest
+from tasks.shards.manifest import read_manifest
 from tasks.webbody.build import Summary
 from tasks.webbody.config import WebBodyForm
 from tasks.webbody.derivations import LONG_AGO, ListRead, PartRead, chains, consented, downloads, read_as, urls
@@ -153,10 +153,7 @@ def publish_build(build: Build, places: PlaceNames) -> Build:
     manifest = webbody_manifest(build, here)
     if "exports" in build.config.steps and manifest.flow != FLOW:
         raise StageNotRunError("members")
-    publish_manifest(here.store, manifest)
-    published = build.model_copy(update={"flow": manifest.flow, "manifest": manifest.digest})
-    remember_build(here.store, manifest, published)
-    return published
+    return publish_remembered(here.store, manifest, build)
 
 
 @task(name="export", **RETRIED)

@@ -41,9 +41,9 @@ ZOMBIES = AutomationCore(
             "prefect.flow-run.Crashed",
         },
         threshold=1,
-        within=timedelta(minutes=3),  # heartbeats come every 30 s
+        within=timedelta(minutes=10),  # Prefect's heartbeats come every 3, and one may be late or lost
     ),
-    actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for three minutes.")],
+    actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for ten minutes.")],
 )
 
 

@@ -11,10 +11,9 @@ import flows
 from flows import inspection, upkeep
 from flows.console import load_flow, run_flow, view_of
 from flows.parameters import assign, defaults, read_config, translated
-from flows.places import connect
+from flows.places import connect, store_root
 from flows.printing import ERR, OUT, errors_explained, summary_lines
 from tasks.schema.errors import ConfigError
-from tasks.schema.home import home
 
 app = typer.Typer(
     help="Human-centric training datasets, as flows.",
@@ -108,20 +107,21 @@ def monitor(
 
 
 @app.command()
-def status() -> None:
+def status(store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default") -> None:
     """Say which server is used, where the store is, and what was built last."""
     with errors_explained():
-        OUT.print(f"Store    {home()}")
+        root = store_root(store)
+        OUT.print(f"Store    {root}", markup=False)
         try:
-            OUT.print(f"Prefect  {connect()}")
+            OUT.print(f"Prefect  {connect()}", markup=False)
         except ConfigError:
             OUT.print("Prefect  not running; `make up` starts it")
         from tasks.shards.manifest import read_manifest
         from tasks.shards.store import Store
 
         for name in flow_names():
-            if (home() / "builds" / name / "latest.json").exists():
-                build = read_manifest(Store(home()), name)
+            if (root / "builds" / name / "latest.json").exists():
+                build = read_manifest(Store(root), name)
                 rows = {what: sum(_rows(build, ref.key) for ref in refs) for what, refs in build.outputs.items()}
                 OUT.print(f"{name}  {build.digest[:12]}  " + ", ".join(f"{n} {what}" for what, n in rows.items()))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from rich.console import Console
 from rich.markup import escape
 
+from flows.parameters import faults
 from tasks.schema.errors import ConfigError, MannequinError
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run_flow(
 
 def _check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
     from prefect.exceptions import ParameterTypeError, SignatureMismatchError
+    from pydantic import ValidationError
 
     unknown = parameters.keys() - flow.parameters.properties.keys()
     if unknown:
@@ -93,7 +95,10 @@ def _check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
         raise ConfigError(f"{flow.name} needs {', '.join(sorted(missing))}: see deployments/{flow.name}.json.")
     try:
         flow.validate_parameters(parameters)
-    except (ParameterTypeError, SignatureMismatchError) as error:
+    except ParameterTypeError as error:
+        cause = error.__context__
+        raise ConfigError(faults(flow, cause) if isinstance(cause, ValidationError) else str(error)) from error
+    except SignatureMismatchError as error:
         raise ConfigError(str(error)) from error
 
 

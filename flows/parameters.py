@@ -12,6 +12,7 @@ from tasks.schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from prefect import Flow
+    from pydantic import ValidationError
     from rich.console import Console
 
 
@@ -21,6 +22,28 @@ def defaults(flow: "Flow[Any, Any]") -> dict[str, Any]:
 
     found = signature(flow.fn).parameters
     return {name: to_jsonable_python(each.default) for name, each in found.items() if each.default is not each.empty}
+
+
+def faults(flow: "Flow[Any, Any]", error: "ValidationError") -> str:
+    """What is wrong with a flow's parameters, a line each; of a name that is not there, which names are."""
+    lines = [f"The parameters do not fit {flow.name}:"]
+    found = [(each["loc"], each["type"], each["msg"]) for each in error.errors(include_url=False)]
+    for place, kind, message in found:
+        if any(len(other) > len(place) and other[: len(place)] == place for other, _, _ in found):
+            continue  # what is wrong inside is told: that leaves a list short, say
+        known = _names_in(flow, place[:-1]) if kind == "extra_forbidden" else ()
+        told = f"there is no such parameter; there is {', '.join(known)}" if known else message
+        lines.append(f"  {'.'.join(map(str, place))}: {told}")
+    return "\n".join(lines)
+
+
+def _names_in(flow: "Flow[Any, Any]", path: tuple[str | int, ...]) -> list[str]:
+    """The names that a place in a flow's parameters knows, by their schema."""
+    node: dict[str, Any] = {"properties": flow.parameters.properties}
+    for step in path:
+        node = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
+        node = (flow.parameters.definitions or {}).get(node.get("$ref", "").rpartition("/")[2], node)
+    return list(node.get("properties", {}))
 
 
 def assign(given: dict[str, Any], words: list[str], instead: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Which Prefect server, store, database and weights a command uses."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ def blocks_are_known(*names: str) -> bool:
         if set(names) != {"default"}:
             raise
         return False
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # else it tells at exit what it still sends
     return True
 
 
@@ -82,6 +84,18 @@ def database_uri(name: str) -> str:
     from tasks.catalog.embedded import start_embedded
 
     return url or start_embedded(folder)
+
+
+def has_database(name: str) -> bool:
+    """Whether there is a database: the default one is there once a flow has used it."""
+    if name != "default" or postgres_folder().exists():
+        return True
+    if not blocks_are_known(name):
+        return False
+    from blocks import load_database
+
+    with server_explained():
+        return bool(load_database(name).url)
 
 
 @contextmanager

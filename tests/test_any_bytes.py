@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.parameters import read_config as read_parameters
+from tasks.audit.questions import ASKED
+from tasks.audit.sheet import read_sheet
 from tasks.download.address import parse_url
 from tasks.download.answers import RETRY_AFTER_CAP_S, retry_after_seconds
 from tasks.download.failure import FetchError
@@ -55,10 +57,11 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 TABLES = st.lists(st.lists(WORDS, max_size=5).map(",".join), max_size=5).map("\n".join)
 REVIEWED = TABLES.map("doubt_id,face_a,face_b,verdict,reviewer\n".__add__)
+JUDGED = TABLES.map("sample_id,face_clear,same_person,reviewer\n".__add__)
 FILES = (
     st.binary(max_size=40)
     | JSON.map(lambda said: json.dumps(said).encode())
-    | (TABLES | REVIEWED).map(lambda text: text.encode("utf-8", "replace"))
+    | (TABLES | REVIEWED | JUDGED).map(lambda text: text.encode("utf-8", "replace"))
 )
 
 
@@ -75,8 +78,13 @@ def entries(path: Path) -> object:
     return read_entries(path, ColumnMapping(caption="text"))
 
 
+def judged(path: Path) -> object:
+    return read_sheet(path, ASKED["webbody"], ("a", "0"))
+
+
 PARSERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "notes of an export": ("files.json", read_notes),
+    "an audit sheet": ("audit.csv", judged),
     "verdicts of a table": ("verdicts.csv", read_verdicts_of),
     "verdicts of Label Studio": ("verdicts.json", read_verdicts_of),
     "verdicts of FiftyOne": ("fiftyone/labels.json", lambda path: reviewed(path.parent)),

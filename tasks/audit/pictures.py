@@ -33,7 +33,10 @@ def shown_samples(facts: BuildFacts, sample_ids: Sequence[str], machine: Machine
     """
     show = _SHOW.get(facts.manifest.flow)
     if show is None:
-        raise NothingAskedError(f"Nothing is asked of samples of {facts.manifest.flow}: there are {', '.join(_SHOW)}.")
+        raise NothingAskedError(
+            f"Nothing is asked here of samples of {facts.manifest.flow}: there are {', '.join(_SHOW)}. runway_street "
+            "writes a sheet of its own with every run, and `mannequin verdicts --of looks` reads it."
+        )
     for start in range(0, len(sample_ids), _AT_ONCE):
         wanted = sample_ids[start : start + _AT_ONCE]
         found = show(facts, wanted, machine)

@@ -144,7 +144,9 @@ def _rows(path: Path, questions: Sequence[Question]) -> list[tuple[int, dict[str
         delimiter = next((each for each in ",\t;" if f"sample_id{each}" in first.replace('"', "")), ",")
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as CSV in UTF-8: {error}.") from error
     if missing := {"sample_id", *(question.name for question in questions)} - set(reader.fieldnames or ()):
         raise SourceError(f"{path} is no audit sheet: it lacks the columns {', '.join(sorted(missing))}.")

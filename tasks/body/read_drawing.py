@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.body.drawing_dots import find_dots
+from tasks.body.drawing_dots import TooManyDotsError, find_dots
 from tasks.body.drawing_hidden import hidden_joints
 from tasks.body.drawing_limbs import find_links
 from tasks.body.drawing_people import join
@@ -29,8 +29,9 @@ def read_openpose_drawing(drawing: NDArray[np.uint8]) -> Keypoints:
     Args:
         drawing: RGB uint8, (H, W, 3).
     Returns:
-        `OPENPOSE_18` in pixels of the drawing, the most complete person first; nobody where the picture is no drawing.
-        Confidence is the measured share of the joint's circle that shows its colour.
+        `OPENPOSE_18` in pixels of the drawing, the most complete person first; nobody where the picture is no drawing,
+        or shows more circles than `MOST_DOTS`. Confidence is the measured share of the joint's circle that shows its
+        colour.
     Raises:
         ShapeError: not RGB uint8.
     """
@@ -39,7 +40,10 @@ def read_openpose_drawing(drawing: NDArray[np.uint8]) -> Keypoints:
     pixels = Pixels.of(drawing)
     if pixels is None:
         return Keypoints.empty(OPENPOSE_18)
-    dots = find_dots(pixels)
+    try:
+        dots = find_dots(pixels)
+    except TooManyDotsError:
+        return Keypoints.empty(OPENPOSE_18)
     people = join(dots, find_links(pixels, dots), pixels.noise, darkened=pixels.darkened)
     xy = np.full((len(people), len(OPENPOSE_18), 2), np.nan, np.float32)
     confidence = np.zeros((len(people), len(OPENPOSE_18)), np.float32)

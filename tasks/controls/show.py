@@ -64,7 +64,7 @@ def _path(store: Store, flow: str, digest: str) -> Path:
 def sentence(report: ControlReport) -> str:
     """What came of the controls, in one sentence."""
     blamed, failed = report.blamed, sum(not finding.passed for finding in report.findings)
-    sent = f"{report.samples} samples of known truth, {len(report.findings)} comparisons"
+    sent = f"{report.samples} sample{'s' * (report.samples != 1)} of known truth, {len(report.findings)} comparisons"
     if blamed is None:
         return f"{sent}: all came back as they must."
     return f"{sent}, {failed} failed, the first in the stage {blamed.stage}: {blamed.control}."

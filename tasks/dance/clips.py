@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +16,7 @@ from tasks.body.pose_model import PersonDetections, PoseModel, open_fast_pose_mo
 from tasks.body.track import Track, Tracker, TrackRules
 from tasks.dance.crop_track import CropRules, crop_track
 from tasks.dance.dancers import DancerRules, Dancers, Person, body_between, dancers_of, presence
+from tasks.dance.film_pass import demand_decodable
 from tasks.dance.grid import grid_frames
 from tasks.dance.look import Counts, Seen, look_through
 from tasks.dance.plan import LeftOut, Piece, PieceRules, covered, pieces_of, runs_of
@@ -28,6 +29,7 @@ from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.stage import Stage, StageOutput
 from tasks.video.films import demand_film, film_of_row
+from tasks.video.probe import ProbeError
 from tasks.video.shots import ShotRules
 
 Row = dict[str, Any]
@@ -60,6 +62,7 @@ class PlanClips(Stage):
     Attributes:
         path: where the video lies on this machine.
         model: sees people.
+        careful: a child process decodes the video first; one that it does not survive is rejected.
     Raises:
         SourceError: the video is not there, or is another one by now.
     """
@@ -67,6 +70,7 @@ class PlanClips(Stage):
     config: ClipsConfig
     path: Path
     model: PoseModel
+    careful: bool = False
 
     name: ClassVar[str] = "clips"
     version: ClassVar[int] = 1
@@ -90,6 +94,9 @@ class PlanClips(Stage):
     @property
     def schema(self) -> pa.Schema:
         return CLIP_SCHEMA
+
+    def cautious(self) -> "PlanClips":
+        return replace(self, careful=True)
 
     def models(self) -> dict[str, str]:
         return {self.model.name: self.model.sha256}
@@ -119,7 +126,14 @@ class PlanClips(Stage):
             raise ValueError(f"a shard of the stage before holds one video, not {len(rows)}")
         film = film_of_row(rows[0], self.path)
         demand_film(film)
-        yield from _Video(film, rows[0], self.config, self.model).outputs()
+        try:
+            if self.careful:
+                demand_decodable(film, self.path, cpu_threads())
+        except ProbeError as error:
+            why = Rejection(rows[0]["sample_id"], error.reason, error.detail, source_uri=rows[0]["source_uri"])
+            yield StageOutput(CLIP_SCHEMA.empty_table(), (why,), _Tally().facts(Counts()))
+        else:
+            yield from _Video(film, rows[0], self.config, self.model).outputs()
 
 
 @dataclass(frozen=True, eq=False)

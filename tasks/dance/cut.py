@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -16,12 +16,12 @@ from pydantic import AfterValidator, Field
 from tasks.dance.clip_making import ClipMaking, Unmade
 from tasks.dance.crop import SquareCrop
 from tasks.dance.encode import ClipEncoder, Encoding
-from tasks.dance.film_pass import FilmFrame, film_frames
+from tasks.dance.film_pass import FilmFrame, demand_decodable, film_frames
 from tasks.dance.given_files import demand_same, sound_file
 from tasks.dance.grid import last_shown
 from tasks.dance.videos import PADDED_S
 from tasks.music.sound_reader import SoundPart, SoundReader
-from tasks.music.sound_scan import decibel
+from tasks.music.sound_scan import decibel, demand_sound
 from tasks.music.sound_track import SoundError
 from tasks.schema.clips import CLIP_FPS, CUT_SCHEMA
 from tasks.schema.films import Film
@@ -29,6 +29,7 @@ from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 from tasks.video.films import film_of_row
+from tasks.video.probe import ProbeError
 
 SEEK_S: Final = 10.0
 """Farther ahead than this a seek is cheaper than decoding on; the largest usual GOP lasts so long."""
@@ -65,6 +66,7 @@ class CutClips(StageOfWhole):
         video_path: where the video lies on this machine.
         sound_path: where the file with its sound lies; None: the sound is in the video.
         threads: of the decoder.
+        careful: a child process decodes picture and sound first; clips of what it does not survive are rejected.
 
     Raises:
         SourceError: a file is not there, or is another one by now.
@@ -74,6 +76,7 @@ class CutClips(StageOfWhole):
     video_path: Path
     sound_path: Path | None = None
     threads: int = 2
+    careful: bool = False
 
     name: ClassVar[str] = "cut_clips"
     version: ClassVar[int] = 1
@@ -91,6 +94,9 @@ class CutClips(StageOfWhole):
             **{name: version_of(name) for name in ("av", "numpy", "numba", "soxr")},
         }
 
+    def cautious(self) -> "CutClips":
+        return replace(self, careful=True)
+
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         rows = [row for batch in batches for row in batch.to_pylist()]
         if not rows:
@@ -101,6 +107,13 @@ class CutClips(StageOfWhole):
         if sound != self.video_path:
             demand_same(self.video_path, dance["digest"])
         film = film_of_row(dance, self.video_path)
+        try:
+            if self.careful:
+                demand_decodable(film, self.video_path, self.threads)
+                demand_sound(sound, dance["sound_duration_s"])
+        except (ProbeError, SoundError) as error:
+            yield _none_of(rows, error.reason, error.detail)
+            return
         with _Cutting(film, self.config, self.threads, sound, dance["sound_start_s"]) as cutting:
             yield from cutting.outputs(rows)
 
@@ -253,6 +266,11 @@ class _Cutting:
             "sound_padded_s": made.padded_s,
         }
         return StageOutput(pa.Table.from_pylist([columns], schema=CUT_SCHEMA))
+
+
+def _none_of(rows: Sequence[Row], reason: Reason, detail: str) -> StageOutput:
+    why = tuple(Rejection(row["sample_id"], reason, detail, None, row["source_uri"]) for row in rows)
+    return StageOutput(CUT_SCHEMA.empty_table(), why, {"decoded": 0, "seconds": 0.0, "bytes": 0})
 
 
 def _too_little(part: SoundPart, rate: int) -> Unmade | None:

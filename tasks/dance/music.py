@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version as version_of
 from inspect import getsource
@@ -22,7 +22,7 @@ from tasks.music.extractors import FeatureExtractor, load_extractors
 from tasks.music.features import MusicFeatures, music_features
 from tasks.music.fingerprint import fingerprint
 from tasks.music.sound import HOP, SAMPLE_RATE, Samples, cut, write_sound
-from tasks.music.sound_scan import SILENT_DB, decibel
+from tasks.music.sound_scan import SILENT_DB, decibel, demand_sound
 from tasks.music.sound_track import SoundError, sound_blocks
 from tasks.schema.clips import CLIP_FPS, MUSIC_SCHEMA
 from tasks.schema.records import Frozen
@@ -67,6 +67,7 @@ class ClipMusic(StageOfWhole):
     Attributes:
         video_path: where the video lies on this machine.
         sound_path: where the file with its sound lies; None: the sound is in the video.
+        careful: a child process decodes the sound first; clips of one that it does not survive are rejected.
 
     Raises:
         SourceError: a file is not there, or is another one by now.
@@ -76,6 +77,7 @@ class ClipMusic(StageOfWhole):
     config: MusicConfig
     video_path: Path
     sound_path: Path | None = None
+    careful: bool = False
 
     name: ClassVar[str] = "music"
     version: ClassVar[int] = 1
@@ -99,6 +101,9 @@ class ClipMusic(StageOfWhole):
             **{path: _source_digest(path) for path in self.config.extractors},
         }
 
+    def cautious(self) -> "ClipMusic":
+        return replace(self, careful=True)
+
     def process_with(self, batches: Iterator[pa.RecordBatch], whole: tuple[Whole, ...]) -> Iterator[StageOutput]:
         rows = [row for batch in batches for row in batch.select(_COLUMNS).to_pylist()]
         if not rows:
@@ -110,6 +115,8 @@ class ClipMusic(StageOfWhole):
         frames = max(_first(row) + row["frames"] for row in rows)
         frames = max(frames, round(dance["duration_s"] * CLIP_FPS))
         try:
+            if self.careful:
+                demand_sound(path, dance["sound_duration_s"])
             with _sound_from(path, dance["sound_start_s"], frames) as samples:
                 yield from self._outputs(rows, samples, frames, extractors)
         except SoundError as error:

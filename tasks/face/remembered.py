@@ -25,7 +25,7 @@ FOLDER: Final = "remembered_faces"
 
 
 class RememberedFace(Segment):
-    """One face: the sha256 of the recogniser, its embedding of length 1, and the cosine from which on it is this person.
+    """One face: the sha256 of the recogniser, its embedding of length 1, and the cosine that a face like it reaches.
 
     `sha256` is the digest of the rest.
     """

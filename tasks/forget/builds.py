@@ -27,10 +27,13 @@ _GOES_ON_SPLIT = "before"
 
 @dataclass
 class RenewedBuilds:
-    """Steps that write manifests and what lies beside them under their new names, and remove the old ones."""
+    """Steps that write manifests and what lies beside them under their new names, and remove the old ones.
+
+    `renamed`: digests of manifests as they were -> as they are from now on.
+    """
 
     steps: list[Step] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -46,8 +49,7 @@ def renew_builds(store: Store, rekeyed: Rekeyed, scrubber: Scrubber) -> RenewedB
         latest = _is_latest(store, path)
         beside = list(path.parent.glob(f"{path.stem}.*.json"))
         if new != manifest:
-            words[path.stem] = new.digest
-            renewed.changed.append(path.stem)
+            words[path.stem] = renewed.renamed[path.stem] = new.digest
             target = path.with_name(f"{new.digest}.json")
             renewed.steps.append(Step.write(_below(store, target), new.to_bytes().decode()))
             removes.append(Step.remove(_below(store, path)))

@@ -1,10 +1,12 @@
 """Forgets: tombstones first, then the shards and builds, then all other places, then a receipt.
 
-Nothing else should run on the store meanwhile: what runs may write again what it read before.
+One forget runs at a time, and tasks that begin meanwhile stop. What a place outside could not be reached for stays put
+down, and every later call tries it again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 
 from pydantic import Field
 
@@ -19,12 +21,16 @@ from tasks.forget.journal import (
     Steps,
     Taken,
     begin,
+    clear,
     do,
     end,
+    outstanding,
     put,
     read_asked,
     read_steps,
+    set_aside,
     staging,
+    turn,
     unfinished,
     write_steps,
 )
@@ -38,12 +44,14 @@ from tasks.shards.files import disk_errors_explained
 from tasks.shards.store import Store
 from tasks.shards.tombstones import add_tombstones, read_salt
 
-Outside = Callable[[Doomed], Iterable[Erased]]
-"""Takes what goes out of every place but shards and builds; says what it did."""
+Outside = Callable[[Doomed, Mapping[str, str]], Iterable[Erased]]
+"""Takes what goes out of every place but shards and builds; says what it did. It is given the digests of the manifests
+that change, as they were and as they are."""
 
 OUT_OF_REACH = (
     "Copies of exports, and backups of the store, its exports and its databases: take it out of them yourself.",
-    "The sources themselves: addresses, folders and lists still hold it, the store only keeps it out.",
+    "Files of databases (Postgres, Prefect's): deleted rows stay in them, unread, until the server uses their space.",
+    "The sources: addresses, folders, lists and forms name it as before, and builds say what they were asked to read.",
 )
 
 LEARNED = ("classifier",)
@@ -57,6 +65,7 @@ class Receipt(Frozen):
         asked: salted names of what people asked for.
         samples, rows: samples with all that was made of them; rows of shards that are gone.
         out_of_reach: what only people can do, a sentence each.
+        outstanding: a place could not be reached: the next call tries again, and until then the names are kept.
     """
 
     number: int
@@ -65,13 +74,22 @@ class Receipt(Frozen):
     rows: int
     taken: tuple[Taken, ...]
     out_of_reach: tuple[str, ...] = Field(())
+    outstanding: bool = False
 
     def text(self) -> list[str]:
         """The receipt in lines, for a person."""
-        lines = [f"Receipt {self.number}: {self.samples:,} samples and {self.rows:,} rows made of them are forgotten."]
+        who, of_whom = ("sample is", "it") if self.samples == 1 else ("samples are", "them")
+        lines = [f"Receipt {self.number}: {self.samples:,} {who} forgotten, with {self.rows:,} rows made of {of_whom}."]
         for each in self.taken:
-            lines.append(f"  {each.place}: {each.things:,} changed or removed, {each.rows:,} rows gone")
+            if each.things or each.rows:
+                lines.append(f"  {each.place}: {each.things:,} changed or removed, {each.rows:,} rows gone")
+            elif each.problems:
+                lines.append(f"  {each.place}:")
             lines += [f"    {problem}" for problem in each.problems]
+        if self.outstanding:
+            lines.append(
+                "Not all of it could be reached: mend that, then call `mannequin forget` again, naming nothing."
+            )
         return [*lines, *self.out_of_reach]
 
 
@@ -83,7 +101,6 @@ def carry_out(store: Store, plan: Plan, outside: Outside) -> Receipt:
     Raises:
         StoreError: the store cannot be written, or what was begun does not read.
     """
-    finish_unfinished(store, outside)
     kin, doomed = plan.kin, plan.doomed
     asked = Asked(
         asked=plan.asked,
@@ -94,20 +111,31 @@ def carry_out(store: Store, plan: Plan, outside: Outside) -> Receipt:
         contents=tuple(sorted(kin.contents)),
         hashes=tuple(sorted(kin.hashes)),
     )
-    with disk_errors_explained(store.root):
+    with disk_errors_explained(store.root), turn(store):
+        _finish_all(store, outside)
         return _finish(store, begin(store, asked), outside)
 
 
 def finish_unfinished(store: Store, outside: Outside) -> Receipt | None:
-    """Finish what a killed call began; None where there is nothing.
+    """Finish what a killed call began, and what waits for places that could not be reached; None: there is nothing.
 
     Raises:
-        StoreError: the store cannot be written, or what was begun does not read.
+        StoreError: the store cannot be written, another call is under way, or what was begun does not read.
     """
+    if not (store.root / FORGOTTEN).is_dir():
+        return None
+    with disk_errors_explained(store.root), turn(store):
+        return _finish_all(store, outside)
+
+
+def _finish_all(store: Store, outside: Outside) -> Receipt | None:
     receipt = None
-    with disk_errors_explained(store.root):
-        while (number := unfinished(store)) is not None:
-            receipt = _finish(store, number, outside)
+    waiting = outstanding(store)
+    while (number := unfinished(store)) is not None:
+        receipt = _finish(store, number, outside)
+    for number in waiting:
+        receipt = _try_again(store, number, outside)
+    clear(store)
     return receipt
 
 
@@ -127,18 +155,63 @@ def receipts(store: Store) -> list[Receipt]:
 
 
 def _finish(store: Store, number: int, outside: Outside) -> Receipt:
-    path = store.root / FORGOTTEN / "receipts" / f"{number:06d}.json"
+    path = _receipt_path(store, number)
     if not path.exists():
         asked = read_asked(store, number)
         add_tombstones(store, asked.roots, asked.source_uris, asked.contents, asked.hashes)
         steps = read_steps(store, number) or _prepare(store, number, asked)
         do(store, steps.steps)
         store.sweep(older_than_s=-1)
-        scrubber = Scrubber(asked.doomed, read_salt(store))
-        taken = (*steps.taken, *(_taken(each, scrubber) for each in outside(asked.doomed)))
-        put(store, path, _receipt(store, number, asked, taken).model_dump_json(indent=1).encode())
-    end(store, number)
-    return Receipt.model_validate_json(path.read_bytes())
+        erased = tuple(outside(asked.doomed, steps.builds))
+        receipt = _receipt(store, number, asked, steps.taken)
+        put(
+            store,
+            path,
+            _with(receipt, erased, Scrubber(asked.doomed, read_salt(store))).model_dump_json(indent=1).encode(),
+        )
+    receipt = Receipt.model_validate_json(path.read_bytes())
+    if receipt.outstanding:
+        set_aside(store, number)
+    else:
+        end(store, number)
+    return receipt
+
+
+def _try_again(store: Store, number: int, outside: Outside) -> Receipt:
+    """Look at all places outside once more: those that were reached before hold nothing."""
+    asked, steps, path = read_asked(store, number), read_steps(store, number), _receipt_path(store, number)
+    erased = tuple(outside(asked.doomed, steps.builds if steps else {}))
+    receipt = Receipt.model_validate_json(path.read_bytes())
+    receipt = _with(receipt, erased, Scrubber(asked.doomed, read_salt(store)))
+    put(store, path, receipt.model_dump_json(indent=1).encode())
+    if not receipt.outstanding:
+        end(store, number)
+    return receipt
+
+
+def _receipt_path(store: Store, number: int) -> Path:
+    return store.root / FORGOTTEN / "receipts" / f"{number:06d}.json"
+
+
+def _with(receipt: Receipt, erased: Iterable[Erased], scrubber: Scrubber) -> Receipt:
+    """A receipt with what went from places outside, added to what went from them before."""
+    places = {each.place: each for each in receipt.taken}
+    again = False
+    for each in erased:
+        now, before = _taken(each, scrubber), places.get(each.place)
+        places[each.place] = now if before is None else _added(before, now)
+        again |= each.again
+    return receipt.model_copy(update={"taken": tuple(places.values()), "outstanding": again})
+
+
+def _added(before: Taken, now: Taken) -> Taken:
+    return now.model_copy(
+        update={
+            "things": before.things + now.things,
+            "rows": before.rows + now.rows,
+            "removed": tuple(sorted({*before.removed, *now.removed})),
+        }
+    )
 
 
 def _prepare(store: Store, number: int, asked: Asked) -> Steps:
@@ -166,14 +239,15 @@ def _prepare(store: Store, number: int, asked: Asked) -> Steps:
     )
     manifests = Taken(
         place="builds",
-        things=len(builds.changed),
+        things=len(builds.renamed),
         rows=0,
-        removed=tuple(sorted(builds.changed)),
+        removed=tuple(sorted(builds.renamed)),
         problems=tuple(builds.problems),
     )
-    told = tuple(scrubber.text(each) for each in out_of_reach(store, asked.doomed, names))
+    told = tuple(scrubber.sentence(each) for each in out_of_reach(store, asked.doomed, names))
     elsewhere = Taken(place="out of reach", things=0, rows=0, problems=told)
-    steps = Steps(steps=(*places, *builds.steps, *removes), taken=(shards, manifests, elsewhere))
+    everything = (*places, *builds.steps, *removes)
+    steps = Steps(steps=everything, taken=(shards, manifests, elsewhere), builds=builds.renamed)
     write_steps(store, number, steps)
     return steps
 
@@ -202,5 +276,5 @@ def _taken(erased: Erased, scrubber: Scrubber) -> Taken:
         things=erased.things,
         rows=erased.rows,
         removed=tuple(sorted(erased.removed)),
-        problems=tuple(scrubber.text(each) for each in erased.problems),
+        problems=tuple(scrubber.sentence(each) for each in erased.problems),
     )

@@ -23,7 +23,7 @@ def erase_from_database(database: str, doomed: Doomed, limits: Limits = DEFAULT_
     try:
         report = forget(database, templates, limits)
     except DatabaseError as error:
-        return Erased(_PLACE, 0, 0, problems=(f"{error} Then forget again: templates may still be in there.",))
+        return Erased(_PLACE, 0, 0, problems=(f"{error} Templates may still be in there.",), again=True)
     emptied = (
         f"{report.scrubbed} templates were emptied and switched off, not deleted: the application refers to them, and "
         "pictures that it made of them are its own."

@@ -33,6 +33,7 @@ class Erased:
         rows: rows, members or entries of them that are gone.
         removed: digests in hex of the files as they were, that are gone or were rewritten.
         problems: what could not be reached, and what to do, a sentence each.
+        again: something of it may be reached by a later call.
     """
 
     place: str
@@ -40,3 +41,4 @@ class Erased:
     rows: int
     removed: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    again: bool = False

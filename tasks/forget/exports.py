@@ -6,7 +6,7 @@ again. The lists of the export stay right, so that its verify.py passes and its 
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -59,31 +59,38 @@ def _forms(form: object) -> Iterator[dict[str, object]]:
             yield from _forms(each)
 
 
-def erase_from_exports(store: Store, names: Names, further: Sequence[Path] = ()) -> Erased:
+def erase_from_exports(
+    store: Store, names: Names, further: Sequence[Path] = (), builds: Mapping[str, str] | None = None
+) -> Erased:
     """Take samples out of all exports that are known, and out of `further` folders and what lies below them.
 
     An export that cannot be changed is told of, and does not keep the others from being changed.
+
+    Args:
+        builds: digests of manifests -> as they are now; exports name the builds that they show.
     """
     done, problems = Told(), list[str]()
 
+    again = False
     problems += [f"There is no folder {path}: nothing was taken out of it." for path in further if not path.is_dir()]
     folders = [each.folder for each in export_folders(store, (*output_folders(store), *further))]
     # photos say what people are called in the folders beside them, and go last
     for folder in sorted(folders, key=lambda folder: folder.name == FOLDERS["photos"]):
         try:
-            done += erase_from_export(folder, names, store.files)
+            done += erase_from_export(folder, names, store.files, builds)
         except (MannequinError, OSError, pa.ArrowException, ValueError, KeyError) as error:
-            problems.append(f"{folder} was not changed ({error}): mend or remove it, then forget again.")
-    return Erased("exports", done.things, done.rows, done.removed, (*problems, *done.said))
+            problems.append(f"{folder} was not changed ({error}): mend or remove it.")
+            again = True
+    return Erased("exports", done.things, done.rows, done.removed, (*problems, *done.said), again)
 
 
-def erase_from_export(folder: Path, names: Names, files: LocalFiles) -> Told:
+def erase_from_export(folder: Path, names: Names, files: LocalFiles, builds: Mapping[str, str] | None = None) -> Told:
     """Take samples out of one export; one that holds none of them stays as it is.
 
     Raises:
         MannequinError: a list of the export is damaged, or it cannot be written.
     """
-    with Change(folder, files) as change:
+    with Change(folder, files, builds) as change:
         _drop_pieces(change, names)
         if folder.name in FOLDERS.values():
             cut_products(change, names)
@@ -95,6 +102,7 @@ def erase_from_export(folder: Path, names: Names, files: LocalFiles) -> Told:
             cut_tree(change, names)
         _cut_files(change, names)
         _cut_shown(change, names)
+        _rename_builds(change)
         return change.left + change.end()
 
 
@@ -126,6 +134,16 @@ def _cut_shown(change: Change, names: Names) -> None:
         text = (change.folder / _CARD).read_text()
         if change or names.named_in(text):
             change.put(_CARD, card_without(text, names, tuple(_empty_splits(change))).encode())
+
+
+def _rename_builds(change: Change) -> None:
+    """The card names the build that the export shows."""
+    if change.builds and _CARD in change.names:
+        text = said = change.drafted(_CARD).read_text()
+        for before, now in change.builds.items():
+            text = text.replace(before, now)
+        if text != said:
+            change.put(_CARD, text.encode())
 
 
 def _empty_splits(change: Change) -> Iterator[str]:

@@ -9,7 +9,7 @@ then, by an export that ran in between, is left as it is.
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import isfile
 from pathlib import Path
 from types import TracebackType
@@ -95,6 +95,7 @@ class _Plan(BaseModel):
 class Change:
     """What is to become of an export; a context manager that holds the export's turn.
 
+    `builds`: digests of manifests -> as they are now, for `made_by` of its contents.json.
     `end` tells what was done; `left` is the same of a change that was stopped before, and is ended first.
 
     Raises:
@@ -102,8 +103,9 @@ class Change:
         StoreError: a list of the export is damaged, or the disk does not take more.
     """
 
-    def __init__(self, folder: Path, files: LocalFiles) -> None:
+    def __init__(self, folder: Path, files: LocalFiles, builds: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.builds = builds or {}
         self.files = files
         self._owned = OwnedFolder(folder, files)
         self._place = folder / NOTES / "forget"
@@ -185,7 +187,7 @@ class Change:
 
     def end(self) -> Told:
         """Bring the lists to what is there, and carry all of it out."""
-        if not self:
+        if not self and not self._is_renamed():
             return self._plan.told
         self._put_lists()
         data = self._plan.model_dump_json().encode()
@@ -225,12 +227,19 @@ class Change:
     def _learnt(self, *names: str) -> dict[str, FileFacts]:
         return dict(learn_facts({name: (self.drafted(name), self._plan.put[name].digest) for name in names}))
 
+    def _is_renamed(self) -> bool:
+        path = self.folder / CONTENTS
+        said = read_contents(path.read_bytes()).made_by if self.builds and path.is_file() else None
+        return said is not None and said.get("manifest") in self.builds
+
     def _put_contents(self, gone: set[str], facts: Mapping[str, FileFacts]) -> None:
         path = self.folder / CONTENTS
         if path.is_file():
             listed = read_contents(path.read_bytes())
             left = {name: facts.get(name, each) for name, each in listed.files.items() if name not in gone}
             made_by = MadeBy(**listed.made_by) if listed.made_by else None
+            if made_by is not None:
+                made_by = replace(made_by, manifest=self.builds.get(made_by.manifest, made_by.manifest))
             self._put_list(CONTENTS, contents_bytes(left, listed.rules, made_by))
 
     def _put_list(self, name: str, data: bytes) -> None:

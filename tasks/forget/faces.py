@@ -18,12 +18,14 @@ from tasks.face.recognise import aligned_landmarks
 from tasks.face.recogniser import Recogniser, open_recogniser
 from tasks.face.remembered import RememberedFace
 from tasks.images.decode import DecodeError, decode_rgb
+from tasks.lineage.scan import equals, scan
 from tasks.models.card import ModelCard
 from tasks.models.zoo import Zoo
 from tasks.schema.errors import ConfigError
 from tasks.schema.records import ShardRecord
 from tasks.shards.manifest import read_manifest
 from tasks.shards.store import Store
+from tasks.shards.tombstones import REMEMBERED, read_salt
 
 FLOW: Final = "webbody"
 
@@ -31,9 +33,8 @@ BELOW: Final = 5
 """Faces under the threshold that are shown, so that a person sees where it cuts."""
 
 WARNING: Final = (
-    "An embedding is biometric data: it is kept there, apart and unsalted, until you remove that file. Faces like it in "
-    "new photos are left out of the next builds of webbody with this recogniser; `mannequin forget --remembered` then "
-    "takes their photos out as well."
+    "An embedding is biometric data: it is kept there, apart and unsalted, until you remove that file. Later builds of "
+    "webbody with this recogniser leave faces like it out; `mannequin forget --remembered` then takes their photos out."
 )
 
 MAIN_FACE: Final = 2.0
@@ -108,6 +109,23 @@ def faces_like(store: Store, zoo: Zoo, photo: Path) -> LikeFaces:
         tuple(ordered[count : count + BELOW]),
         notes,
     )
+
+
+def known_again(store: Store, records: Sequence[ShardRecord]) -> set[str]:
+    """Faces that later builds left out because they show a remembered one; only their salted names were kept."""
+    gates = [record for record in records if record.stage == "gate"]
+    look = equals("detail", REMEMBERED, "sample_id")
+    names = {each for found in scan(store, gates, look, data=False) for each in found.column("sample_id")}
+    if not names:
+        return set()
+    salt = read_salt(store)
+    ids = {
+        each
+        for record in records
+        if record.stage == "faces" and not record.erased
+        for each in pq.read_table(store.data_path(record), columns=["sample_id"])["sample_id"].to_pylist()
+    }
+    return {each for each in ids if salt.name(each) in names}
 
 
 def _models(made: Sequence[ShardRecord], zoo: Zoo) -> tuple[Any, Recogniser]:

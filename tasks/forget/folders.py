@@ -14,7 +14,7 @@ from tasks.forget.exports_names import Names
 from tasks.forget.exports_tables import open_text, without_rows
 from tasks.lineage.exports import export_folders
 from tasks.schema.ids import template_id
-from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest, temporary
+from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest
 from tasks.shards.store import Store
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -45,7 +45,8 @@ class Taken:
     def replace(self, path: Path, data: bytes, rows: int) -> None:
         """Make a file hold other bytes, at once or not at all."""
         self._note(path, rows)
-        written = temporary(path.parent)
+        written = path.with_name(f"{path.name}.part")  # always the same: what a killed call left goes with the next one
+        self._files.remove(written)
         try:
             with self._files.create(written) as stream:
                 stream.write(data)

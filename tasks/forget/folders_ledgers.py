@@ -5,6 +5,7 @@ Every other line stays as it is, so that numbers, verdicts and the order of the 
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from tasks.shards.files import disk_errors_explained
 from tasks.shards.numbers import Numbers
 from tasks.shards.store import Store
 
-_RESTORE: Final = "is damaged: restore it from a backup, then forget again."
+_RESTORE: Final = "is damaged: restore it from a backup."
 
 Cut = Callable[[bytes], tuple[bytes, int]]
 """A segment, to what it is now and how many lines of it went."""
@@ -41,7 +42,7 @@ def erase_from_ledgers(store: Store, names: Names, stand_in: StandIn) -> Erased:
         for kind, cut in kinds:
             for path in sorted((store.root / kind).glob("*/[0-9]*.json")):
                 _cut(path, cut, taken)
-    return taken.erased
+    return replace(taken.erased, again=bool(taken.problems))
 
 
 def _cut(path: Path, cut: Cut, taken: Taken) -> None:

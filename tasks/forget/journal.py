@@ -4,10 +4,13 @@
 <root>/forgotten/unfinished/<n>/staged/       new files that wait for their places
 <root>/forgotten/unfinished/<n>/steps.json    what is to be done to which file; from here on it is only done
 <root>/forgotten/receipts/<n>.json            the end
+<root>/forgotten/outstanding/<n>/             the same of a request that waits for a place outside
+<root>/forgotten/lock                         one forget at a time
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+import fcntl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -77,10 +80,32 @@ class Taken(Frozen):
 
 
 class Steps(Frozen):
-    """All that is to be done within the store, in order, and what that takes away."""
+    """All that is to be done within the store, in order, and what that takes away.
+
+    `builds`: digests of manifests as they were -> as they are from now on.
+    """
 
     steps: tuple[Step, ...]
     taken: tuple[Taken, ...]
+    builds: dict[str, str] = Field(default_factory=dict)
+
+
+@contextmanager
+def turn(store: Store) -> Iterator[None]:
+    """Of several forgets in one store one at a time.
+
+    Raises:
+        StoreError: another one is under way.
+    """
+    folder = store.root / FORGOTTEN
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            said = f"Something else is being forgotten in the store at {store.root}: wait until that has ended."
+            raise StoreError(said) from error
+        yield
 
 
 def unfinished(store: Store) -> int | None:
@@ -157,14 +182,32 @@ def do(store: Store, steps: Iterable[Step]) -> None:
             folder.rmdir()
 
 
+def set_aside(store: Store, number: int) -> None:
+    """Let a request wait for the places that could not be reached; nothing of the store waits for it."""
+    store.files.replace(_folder(store, number), _outstanding(store) / f"{number:06d}")
+    _make_durable(store, {_outstanding(store)})
+    clear(store)
+
+
+def outstanding(store: Store) -> list[int]:
+    """The numbers of the requests that wait, the oldest first."""
+    return sorted(int(path.parent.name) for path in _outstanding(store).glob("*/asked.json"))
+
+
 def end(store: Store, number: int) -> None:
     """Remove all that was put down for a request; what holds plain ids goes last."""
     folder = _folder(store, number)
     for path in (*sorted((folder / "staged").glob("*")), folder / "steps.json", folder / "asked.json"):
         store.files.remove(path)
-    for each in (folder / "staged", folder, folder.parent):
-        with suppress(OSError):
-            each.rmdir()
+    clear(store)
+
+
+def clear(store: Store) -> None:
+    """Remove folders of requests that hold none any more, and those that a killed call made and put nothing into."""
+    for top in (_all(store), _outstanding(store)):
+        for folder in (*top.glob("*/staged"), *top.glob("*"), top):
+            with suppress(OSError):
+                folder.rmdir()
     store.files.sync_folder(store.root / FORGOTTEN)
 
 
@@ -193,8 +236,14 @@ def _all(store: Store) -> Path:
     return store.root / FORGOTTEN / "unfinished"
 
 
+def _outstanding(store: Store) -> Path:
+    return store.root / FORGOTTEN / "outstanding"
+
+
 def _folder(store: Store, number: int) -> Path:
-    return _all(store) / f"{number:06d}"
+    """Where a request is put down, whether it is under way or waits."""
+    waiting = _outstanding(store) / f"{number:06d}"
+    return waiting if waiting.is_dir() else _all(store) / f"{number:06d}"
 
 
 def _read(path: Path, form: type[Form]) -> Form:

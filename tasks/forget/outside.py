@@ -1,7 +1,7 @@
 """Takes samples out of every place but the shards and builds of a store."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ def erase_outside(
     *,
     exports: Sequence[Path] = (),
     database: str = "",
-    builds: Collection[str] = (),
+    builds: Mapping[str, str] | None = None,
 ) -> tuple[Erased, ...]:
     """Erase all that is made of samples outside of shards and builds; called again, it finds nothing.
 
@@ -39,7 +39,8 @@ def erase_outside(
     Args:
         exports: further folders of exports, and folders that hold some.
         database: connection URI; empty: none is looked into.
-        builds: digests of the manifests of builds that hold one of them, whose pages go whatever they name.
+        builds: digests of the manifests of builds that hold one of them, as they were -> as they are now; pages of
+            these builds go whatever they name.
     Returns:
         what went from each kind of place, in the order in which it was done; what cannot be reached is told.
     Raises:
@@ -51,9 +52,9 @@ def erase_outside(
     root = os.environ.get(_DATA_ROOT, "")
     further = (*exports, *([Path(root)] if root and Path(root).is_dir() else []))
     return (
-        erase_from_exports(store, names, further),
+        erase_from_exports(store, names, further, builds),
         erase_sheets(store, names, (*further, *output_folders(store))),
-        erase_reports(store, names, builds),
+        erase_reports(store, names, builds or ()),
         erase_previews(store, doomed),
         erase_fetched(store, doomed),
         erase_from_database(database, doomed),

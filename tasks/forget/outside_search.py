@@ -44,6 +44,17 @@ def search_for(paths: Iterable[Path], needles: Collection[bytes]) -> tuple[Path,
     return tuple(path for top in paths for path in _files(top) if _file_holds(path, wanted))
 
 
+def parts_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and of all that is packed in it, part by part."""
+    yield from _parts(path.read_bytes(), _DEEPEST)
+
+
+def _parts(data: bytes, deeper: int) -> Iterator[bytes]:
+    yield data
+    for part in _decoded(data) if deeper else ():
+        yield from _parts(part, deeper - 1)
+
+
 def _files(top: Path) -> Iterator[Path]:
     if top.is_file() and not top.is_symlink():
         yield top

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.forget.doomed import Doomed
-from tasks.forget.faces import LikeFaces
+from tasks.forget.faces import LikeFaces, known_again
 from tasks.forget.kin import MOST_NEEDLES, Kin, kin_of
 from tasks.lineage.find import find_samples
 from tasks.lineage.holdings import Holdings
@@ -70,7 +70,12 @@ class Plan:
 
 
 def plan_forget(
-    store: Store, queries: Sequence[str] = (), identities: Sequence[str] = (), faces: Sequence[LikeFaces] = ()
+    store: Store,
+    queries: Sequence[str] = (),
+    identities: Sequence[str] = (),
+    faces: Sequence[LikeFaces] = (),
+    *,
+    remembered: bool = False,
 ) -> Plan:
     """What would go; nothing is changed.
 
@@ -79,12 +84,13 @@ def plan_forget(
             address that the store does not know is kept out all the same.
         identities: people of a build (`id-...`), by the names that they have or had.
         faces: what `faces_like` found: the photos that show a match go whole.
+        remembered: the photos go whole that show a face which later builds knew again.
     Raises:
         ConfigError: nothing was asked for, or something that means too many samples.
         SampleNotFoundError: the store knows nothing of a query.
     """
     asked = tuple(dict.fromkeys(each.strip() for each in (*queries, *identities, *(f.photo.name for f in faces))))
-    if not all(asked) or not asked:
+    if not all(asked) or not (asked or remembered):
         raise ConfigError("Say what is to be forgotten: an address, a sample id, a file of an export, or an identity.")
     held = Holdings.of(store)
     wanted = {each.strip() for each in queries}
@@ -96,6 +102,10 @@ def plan_forget(
     for found in faces:
         notes += found.text()
         ids.update(sample_id for sample_id, _ in found.matches)
+    if remembered:
+        own = known_again(store, held.records)
+        notes.append(f"{_number(len(own), 'face')} in the store {'is' if len(own) == 1 else 'are'} known again.")
+        ids |= own
     kin = kin_of(store, held.records, ids, addresses)
     return Plan(asked, kin, tuple(_counts(held, kin)), tuple(notes))
 

@@ -7,6 +7,7 @@ Sources keep their key.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,19 +67,8 @@ class Rekeyed:
 def from_the_sources_on(records: Sequence[ShardRecord]) -> list[ShardRecord]:
     """Records, each after all that it names: inputs, sides, and outputs that its parameters tell."""
     known = {(record.stage, record.key): record for record in records}
-    ordered: dict[Ref, ShardRecord] = {}
-    for record in records:
-        waiting = [record]
-        while waiting:
-            each = waiting[-1]
-            missing = [r for ref in _named(each) if (r := known.get(ref)) is not None and ref not in ordered]
-            missing = [r for r in missing if r not in waiting]
-            if missing:
-                waiting += missing
-                continue
-            waiting.pop()
-            ordered.setdefault((each.stage, each.key), each)
-    return list(ordered.values())
+    above = {ref: [each for each in _named(record) if each in known] for ref, record in known.items()}
+    return [known[ref] for ref in TopologicalSorter(above).static_order()]
 
 
 def _named(record: ShardRecord) -> Iterator[Ref]:

@@ -47,8 +47,8 @@ def naming_runs(runs: Iterable[RunText], names: Names) -> tuple[str, ...]:
     return (f"Parameters of runs name what was forgotten ({told}): delete these runs in the UI.",)
 
 
-def erased_artifacts(gone: Iterable[ArtifactText], problems: Iterable[str] = ()) -> Erased:
+def erased_artifacts(gone: Iterable[ArtifactText], problems: Iterable[str] = (), *, again: bool = False) -> Erased:
     """What went, for the receipt; the digests are those of the texts, SHA-256."""
     texts = [each.text for each in gone]
     digests = tuple(sha256(text.encode()).hexdigest() for text in texts)
-    return Erased("Prefect artifacts", len(texts), len(texts), digests, tuple(problems))
+    return Erased("Prefect artifacts", len(texts), len(texts), digests, tuple(problems), again)

@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from tasks.forget.doomed import Erased
 from tasks.forget.exports_names import Names
 from tasks.forget.runs import ArtifactText, RunText, affected, erased_artifacts, naming_runs
+from tasks.schema.home import home
 
 _PAGE = 50
 """Artifacts are up to a megabyte."""
@@ -25,10 +26,9 @@ def erase_from_server(names: Names) -> Erased:
         what went; a server that is out of reach, or none at all, is a problem that it tells.
     """
     if not PREFECT_API_URL.value():
-        said = (
-            "No Prefect server is named (PREFECT_API_URL): artifacts of runs were not looked at. Name it, then forget"
-        )
-        return erased_artifacts((), (f"{said} again.",))
+        said = "No Prefect server is named (PREFECT_API_URL): artifacts of runs were not looked at."
+        ours = (home() / "prefect" / "prefect.db").exists()
+        return erased_artifacts((), (f"{said} Start it with `make up`." if ours else said,), again=ours)
     gone: list[ArtifactText] = []
     try:
         with get_client(sync_client=True) as client:
@@ -40,8 +40,8 @@ def erase_from_server(names: Names) -> Erased:
                 gone.append(artifact)
             return erased_artifacts(gone, naming_runs(_runs(client), names))
     except (HTTPError, OSError, RuntimeError, PrefectException) as error:
-        said = f"The Prefect server cannot be asked ({error}): start it, then forget again."
-        return erased_artifacts(gone, (said,))
+        said = f"The Prefect server cannot be asked ({error}): start it."
+        return erased_artifacts(gone, (said,), again=True)
 
 
 def _artifacts(client: SyncPrefectClient) -> Iterator[ArtifactText]:

@@ -1,8 +1,9 @@
 """Files of a shard without the rows that go, as the engine would have written them without these."""
 
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,11 @@ class Thinner:
                 table = table if column is None else table.set_column(at, table.schema.field(at), column)
         return table
 
+    @cached_property
+    def _nameless(self) -> Mapping[str, str]:
+        """Salted names -> ids of what goes: a stage may have left it out before, as forgotten."""
+        return {self.scrubber.salt.name(each): each for each in self.scrubber.doomed.sample_ids}
+
     def rejects(self, path: Path | None, stage: str, forgotten: Sequence[str], *, source: bool) -> "ThinnedRejects":
         """Rejects without those that go; with `forgotten`, salted names of rows that the stage would now leave out.
 
@@ -96,8 +102,9 @@ class Thinner:
         kept: list[dict[str, Any]] = []
         told: list[dict[str, Any]] = []
         for row in rows:
-            if self.belongs(row["sample_id"]):
-                found.gone.append((row["sample_id"], row["reason"]))
+            known = row["sample_id"] if source else self._nameless.get(row["sample_id"], row["sample_id"])
+            if self.belongs(known):
+                found.gone.append((known, row["reason"]))
             else:
                 (told if row["reason"] == Reason.FORGOTTEN else kept).append(row)
         names = [*forgotten, *(self.scrubber.salt.name(each) for each, _ in found.gone if source)]

@@ -229,8 +229,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read as CSV: {error}.") from error
     if rows and not {"face_a", "face_b", "verdict"} <= rows[0].keys():
-        raise SourceError(f"{path} needs the columns face_a, face_b and verdict.")
+        raise SourceError(f"{path} needs the columns face_a, face_b and verdict; other sheets are read with `--of`.")
     return rows

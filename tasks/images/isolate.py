@@ -38,8 +38,8 @@ def fatal(
     function: Callable[..., Any], options: dict[str, Any], timeout_s: float, memory_bytes: int = 2 * MEMORY_BYTES
 ) -> DecodeError | None:
     """Why no child process survives `function(b"", **options)`, tried twice; None: one does, whatever it answers."""
-    with Isolated(function, options, timeout_s, memory_bytes) as isolated:
-        answer = isolated.map([b""])[0]
+    with Isolated(function, {}, timeout_s, memory_bytes) as isolated:
+        answer = isolated.map([b""], [options])[0]
     return answer if isinstance(answer, DecodeError) else None
 
 

@@ -175,7 +175,8 @@ def _subsets(location: str, images: str) -> tuple[Path, list[_Subset]]:
         found = [_Subset(root / ANNOTATIONS, "", None)]
     if not found:
         wanted = f"{ANNOTATIONS}, neither in itself nor in {', '.join(SPLITS)}"
-        raise SourceError(f"{root} has no {wanted}: name the folder of an export, or the annotation file itself.")
+        advice = "name the folder of an export, or its file; or say `kind` folder for photos without annotations"
+        raise SourceError(f"{root} has no {wanted}: {advice}.")
     return root, found
 
 

@@ -1,7 +1,7 @@
 """Photos of any source: what it offers, in parts, and the stage that turns one part into a shard."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import pyarrow as pa
@@ -48,7 +48,8 @@ class IngestPhotos(Stage):
     """The photos of one part of a source, as they came.
 
     `config` says which bytes; the other fields say where those bytes lie now and how to get there, and are no part of
-    the key: the same part found at another place or revision is the same work.
+    the key: the same part found at another place or revision is the same work. `careful`: child processes decode the
+    frames of a video first, and what they do not survive is rejected.
     """
 
     config: IngestConfig
@@ -56,6 +57,7 @@ class IngestPhotos(Stage):
     conditioning_location: str = ""
     revision: str = ""
     access: HubAccess = field(default_factory=HubAccess)
+    careful: bool = False
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 2
@@ -88,6 +90,9 @@ class IngestPhotos(Stage):
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:  # noqa: ARG002 - a source has none
         yield from photo_batches(self.config, self._rows())
 
+    def cautious(self) -> "IngestPhotos | None":
+        return replace(self, careful=True) if self.config.kind is SourceKind.VIDEO else None
+
     def execution(self) -> dict[str, str]:
         return decoder_build() if self.config.kind is SourceKind.VIDEO else {}
 
@@ -100,6 +105,6 @@ class IngestPhotos(Stage):
             case SourceKind.PARQUET:
                 return parquet_part(self.config, self.location)
             case SourceKind.VIDEO:
-                return video_part(self.config, self.location, self.conditioning_location)
+                return video_part(self.config, self.location, self.conditioning_location, careful=self.careful)
             case SourceKind.MANNEQUINS:
                 raise ConfigError(f"Source {self.config.source}: mannequins are rendered by a stage of their own.")

@@ -1,18 +1,23 @@
 """Frames of a video as photos, with the frames of a second video as their OpenPose drawings."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.images.decode import DecodeError
+from tasks.images.isolate import Isolated, fatal
 from tasks.ingest.remembered import Remembered, Stamp, Watch
 from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, file_digest
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import PhotoSource, SourceListing, SourcePart
+from tasks.video.container import OPTIONS
+from tasks.video.ffmpeg import file_argument
 
 if TYPE_CHECKING:
     import av
@@ -34,6 +39,12 @@ JPEG_QUALITY = 95
 
 SEEK_MARGIN = 32
 """Frames: twice the most that H.264 and HEVC reorder, so that no wanted frame leans on one before the key frame."""
+
+
+TRIAL_FRAMES = 32
+"""Frames that are left out together where decoding them is deadly."""
+TRIAL_S = 300.0
+"""For one child process to read all packets of a video, or to decode a part of it."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,12 @@ def list_video(source: PhotoSource, part_rows: int) -> SourceListing:
     return SourceListing(revision="", parts=parts, columns=("image", "conditioning") if drawings else ("image",))
 
 
-def video_part(config: IngestConfig, location: str, conditioning_location: str) -> Iterator[SourceRow]:
+def video_part(
+    config: IngestConfig, location: str, conditioning_location: str, *, careful: bool = False
+) -> Iterator[SourceRow]:
     """One row for each of the part's frames; those that do not decode are rows with a problem.
+
+    `careful`: child processes decode them first (see `survived`).
 
     Raises:
         SourceError: a file is gone or has changed since it was listed.
@@ -93,24 +108,61 @@ def video_part(config: IngestConfig, location: str, conditioning_location: str) 
     if video.problem is not None:
         yield SourceRow(path.name, part.uri, problem=video.problem)
         return
-    photos = frames(path, video, part.first_row, part.rows)
-    pictures = (
-        frames(drawings, looks[1].scan, part.first_row, part.rows) if drawings else (None for _ in range(part.rows))
-    )
-    for number, (photo, drawing) in enumerate(zip(photos, pictures, strict=True), part.first_row):
-        locator, uri, stem = f"{path.name}#{number}", f"{part.uri}#frame={number}", f"{path.stem}_{number:06d}"
-        if photo is None or (drawings is not None and drawing is None):
+    videos = [(file, look.scan) for file, look in zip(files, looks, strict=True)]
+    runs = survived(videos, part.first_row, part.rows) if careful else iter([(part.first_row, part.rows, None)])
+    for first, count, problem in runs:
+        yield from _rows(videos, part.uri, first, count, problem)
+    if [Stamp.of(file) for file in files] != stamps and _digest([_look(file) for file in files]) != part.digest:
+        raise changed
+
+
+def _rows(
+    videos: list[tuple[Path, Scan]], part_uri: str, first: int, count: int, problem: Problem | None
+) -> Iterator[SourceRow]:
+    """A row for each frame of a run; `videos`: the photos, and the drawings if there are any."""
+    path, total = videos[0][0], videos[0][1].frames
+    pictures = [(None for _ in range(count)) if problem else frames(*video, first, count) for video in videos]
+    for number, (photo, *drawings) in enumerate(zip(*pictures, strict=True), first):
+        locator, uri, stem = f"{path.name}#{number}", f"{part_uri}#frame={number}", f"{path.stem}_{number:06d}"
+        if photo is None or any(drawing is None for drawing in drawings):
             which = "frame" if photo is None else "drawing"
-            problem = Problem(Reason.VIDEO_UNREADABLE, f"The {which} {number} of {video.frames} does not decode.")
-            yield SourceRow(locator, uri, problem=problem)
+            told = Problem(Reason.VIDEO_UNREADABLE, f"The {which} {number} of {total} does not decode.")
+            yield SourceRow(locator, uri, problem=problem or told)
             continue
         images = {
             "image": Encoded(encode_photo(photo), f"{stem}.jpg"),
-            "conditioning": Encoded(encode_drawing(drawing), f"{stem}.png") if drawing is not None else None,
+            "conditioning": Encoded(encode_drawing(drawings[0]), f"{stem}.png") if drawings else None,
         }
         yield SourceRow(locator, uri, images)
-    if [Stamp.of(file) for file in files] != stamps and _digest([_look(file) for file in files]) != part.digest:
-        raise changed
+
+
+def survived(videos: list[tuple[Path, Scan]], first: int, count: int) -> Iterator[tuple[int, int, Problem | None]]:
+    """Runs of frames in order: first, how many, and the problem where no child process survives decoding them.
+
+    For videos that this process may have died of. A run that is deadly is halved down to `TRIAL_FRAMES`.
+    """
+    said = {"videos": [(str(path), asdict(video)) for path, video in videos], "first": first, "count": count}
+    died = fatal(decode_run, said, TRIAL_S)
+    if died is None:
+        yield first, count, None
+    elif count <= TRIAL_FRAMES:
+        told = f"The frames {first} to {first + count - 1}, or what they refer to: {died.detail}."
+        reason = Reason.VIDEO_BOMB if died.reason is Reason.IMAGE_BOMB else died.reason
+        yield first, count, Problem(reason, told)
+    else:
+        yield from survived(videos, first, count // 2)
+        yield from survived(videos, first + count // 2, count - count // 2)
+
+
+def decode_run(_: bytes, videos: list[tuple[str, dict[str, Any]]], first: int, count: int) -> int:
+    """Decode frames of videos in a child process: how many come."""
+    import av
+
+    with suppress(av.error.FFmpegError):
+        return sum(
+            frame is not None for path, video in videos for frame in frames(Path(path), Scan(**video), first, count)
+        )
+    return 0
 
 
 def video_file(location: str) -> Path:
@@ -127,12 +179,39 @@ def video_file(location: str) -> Path:
     return path
 
 
+def open_video(path: Path) -> "av.container.InputContainer":
+    """A local video in a container of pictures that move; playlists would make us read other files and addresses."""
+    import av
+
+    formats = f"{OPTIONS['format_whitelist']},gif,apng,wav,mp3,flac"
+    options = {**OPTIONS, "format_whitelist": formats}
+    return av.open(file_argument(path), metadata_errors="ignore", options=options)
+
+
+def scanned(path: Path) -> Scan:
+    """`scan` in a child process: what it does not survive is a problem of the video."""
+    with Isolated(scan_answer, {}, TRIAL_S) as child:
+        answer = child.map([b""], [{"path": str(path)}])[0]
+    if isinstance(answer, DecodeError):
+        reason = Reason.VIDEO_BOMB if answer.reason is Reason.IMAGE_BOMB else answer.reason
+        return _unusable(reason, f"{path.name}: {answer.detail}.")
+    problem = answer.pop("problem")
+    if problem is not None:
+        return _unusable(Reason(problem["reason"]), problem["detail"], problem["score"])
+    return Scan(**answer | {"timestamps": tuple(answer["timestamps"])})
+
+
+def scan_answer(_: bytes, path: str) -> dict[str, Any]:
+    """`scan` as JSON."""
+    return asdict(scan(Path(path)))
+
+
 def scan(path: Path) -> Scan:
     """Read the packets of a video's first picture stream without decoding them."""
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with open_video(path) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None:
                 return _unusable(Reason.VIDEO_UNREADABLE, f"{path.name} has no pictures.")
@@ -160,11 +239,9 @@ def frames(path: Path, video: Scan, first: int, count: int) -> Iterator[NDArray[
     Decoding begins at a key frame before `first`, on one thread. From damage on, nothing is trusted until the next key
     frame: decoders go on and give smeared pictures. So the same frames fail however a video is cut into parts.
     """
-    import av
-
     wanted = {pts: number for number, pts in enumerate(video.timestamps)}
     expected, stop = first, first + count
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         if wanted and first > SEEK_MARGIN:
@@ -258,7 +335,7 @@ _LOOKS: Remembered[_Look] = Remembered()
 def _look(path: Path, *, anew: bool = False) -> _Look:
     def read(watch: Watch) -> _Look:
         watch(path)
-        return _Look(file_digest(path), scan(path))
+        return _Look(file_digest(path), scanned(path))
 
     look = _LOOKS.get(path, read, anew=anew)
     if look.scan.problem is not None:

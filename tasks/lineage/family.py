@@ -1,12 +1,13 @@
 """The rows of one sample, of those it was made from, and of those that were made of it: one look through the store."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.lineage.scan import Found, Look, exactly, scan
+from tasks.lineage.descend import descend
+from tasks.lineage.scan import Found, Look, exactly
 from tasks.schema.records import ShardRecord
 from tasks.shards.store import Store
 
@@ -45,7 +46,7 @@ class Family:
     problems: list[str] = field(default_factory=list)
 
 
-def family_of(store: Store, records: Iterable[ShardRecord], sample_id: str) -> Family:
+def family_of(store: Store, records: Sequence[ShardRecord], sample_id: str) -> Family:
     """Where a sample and its kin stand. Ids of children extend their parent's, or name it as `parent_id`."""
     ancestors = [sample_id[:at] for at, letter in enumerate(sample_id) if letter == "/"]
     near = pa.array([sample_id, *ancestors])
@@ -66,7 +67,7 @@ def family_of(store: Store, records: Iterable[ShardRecord], sample_id: str) -> F
     needles = (beginning.encode(), *(exactly(each) for each in (sample_id, *ancestors)))
     look = Look(("sample_id", "parent_id"), test, within, needles)
     family = Family()
-    for found in scan(store, records, look):
+    for found in descend(store, records, look):
         if found.problem:
             kind = "rejects" if found.rejected else "rows"
             family.problems.append(f"The {kind} of {found.record.stage}/{found.record.key[:12]}: {found.problem}.")

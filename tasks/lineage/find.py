@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.exports.m2p_join import folder_name
+from tasks.lineage.descend import descend
 from tasks.lineage.exports import ExportFolder, folder_around, numbered, words_of
 from tasks.lineage.scan import Look, equals, exactly, scan
+from tasks.lineage.unknown import is_there, why_unknown
 from tasks.schema.columns import IMAGE
 from tasks.schema.errors import MannequinError
 from tasks.schema.ids import template_id
@@ -32,6 +34,9 @@ _TEMPLATE = re.compile(r"pt_[0-9a-f]{24}")
 _TEMPLATE_STAGES = ("combine", "select", "describe")
 """Stages whose rows become templates, the last first."""
 
+_CLIPS_STAGE = "split"
+"""The stage whose rows become folders of clips."""
+
 _ID_CHARACTERS = 20
 """Hex digits of a photo's sha256 in its id. Source: `tasks.ingest.rows`."""
 
@@ -42,6 +47,8 @@ _WHOLE_FILM_BYTES = 1 << 30
 """Up to here the digest of a film is that of all its bytes. Source: `tasks.video.digest`."""
 
 _BEGINNING = "the beginning of a sample id"
+_FORGOTTEN = "forgotten-"
+"""Begins the names of what was forgotten. Source: `tasks.shards.tombstones`."""
 _ABOVE = "\U0010ffff"
 
 
@@ -76,7 +83,7 @@ def find_samples(store: Store, records: Sequence[ShardRecord], query: str) -> Me
         raise SampleNotFoundError("Give a sample id, its beginning, a file of an export, a database id or an address.")
     path = Path(query)
     tried: list[Callable[[], Meant | None]] = []
-    if _is_there(path):
+    if is_there(path):
         tried.append(lambda: _by_path(store, records, path.resolve()))
     if _TEMPLATE.fullmatch(query):
         tried.append(lambda: _meant("the id of a pose template", _by_name(store, _templates(records), {query})))
@@ -88,25 +95,7 @@ def find_samples(store: Store, records: Sequence[ShardRecord], query: str) -> Me
         found = attempt()
         if found is not None:
             return found
-    raise SampleNotFoundError(_nothing(store, records, query, path))
-
-
-def _nothing(store: Store, records: Sequence[ShardRecord], query: str, path: Path) -> str:
-    if not records:
-        return f"The store at {store.root} holds nothing yet: run a flow first, or name another store."
-    if _is_there(path):
-        return f"{path} is in no export that we know of, and no row of the store at {store.root} holds its bytes."
-    return (
-        f"The store at {store.root} knows no {query!r}: it is neither an id nor the beginning of one, no file, no "
-        "template, no number of an export and no address that rows were read from."
-    )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+    raise SampleNotFoundError(why_unknown(store, records, query))
 
 
 def _meant(how: str, found: Iterable[str], notes: tuple[str, ...] = ()) -> Meant | None:
@@ -117,9 +106,12 @@ def _meant(how: str, found: Iterable[str], notes: tuple[str, ...] = ()) -> Meant
 def _by_id(store: Store, records: Sequence[ShardRecord], query: str) -> Meant | None:
     """One look finds the ids that begin so, and every file in which they, their parents or children can stand."""
     ids: set[str] = set()
-    near: dict[tuple[str, str], ShardRecord] = {}
-    for found in scan(store, records, _beginning(query)):
-        near[found.record.stage, found.record.key] = found.record
+    near: set[tuple[str, str]] = set()
+    look = _beginning(query)
+    # what was forgotten stands under another name than in the stages before
+    rows = scan(store, records, look) if query.startswith(_FORGOTTEN) else descend(store, records, look)
+    for found in rows:
+        near.add((found.record.stage, found.record.key))
         for sample_id, parent in zip(found.column("sample_id"), found.column("parent_id"), strict=True):
             # a row whose parent begins so too is meant through its parent
             if sample_id == query or (sample_id.startswith(query) and not (parent or "").startswith(query)):
@@ -127,10 +119,11 @@ def _by_id(store: Store, records: Sequence[ShardRecord], query: str) -> Meant | 
         if len(ids) > _MOST:
             note = f"More than {_MOST:,} ids begin so; not all of them were looked at."
             return _meant(_BEGINNING, ids, notes=(note,))
+    kin = tuple(record for record in records if (record.stage, record.key) in near)
     if query in ids:
-        return Meant("a sample id", (query,), near=tuple(near.values()))
+        return Meant("a sample id", (query,), near=kin)
     meant = _meant(_BEGINNING, _outermost(ids))
-    return replace(meant, near=tuple(near.values())) if meant else None
+    return replace(meant, near=kin) if meant else None
 
 
 def _beginning(query: str) -> Look:
@@ -157,7 +150,7 @@ def _slashes(sample_id: str) -> Iterator[int]:
 
 def _by_uri(store: Store, records: Sequence[ShardRecord], uri: str) -> Meant | None:
     look = equals("source_uri", uri, "sample_id")
-    ids = {each for found in scan(store, records, look) for each in found.column("sample_id")}
+    ids = {each for found in descend(store, records, look) for each in found.column("sample_id")}
     return _meant("an address that samples were read from", _outermost(ids))
 
 
@@ -215,32 +208,34 @@ def _by_name(store: Store, records: Sequence[ShardRecord], words: Iterable[str])
         return list(dict.fromkeys(found))
     digested = frozenset(word for word in wanted if re.search(r"-[0-9a-f]{12}$", word))
     if digested:
-        found += _scan_ids(store, records, _hashed_ids(folder_name, digested))
-    plain = pa.array(sorted(wanted))
-
-    def test(table: pa.Table) -> pa.ChunkedArray:
-        ids = table["sample_id"]
-        flat = pc.replace_substring(ids, "/", "_")
-        return pc.or_(pc.is_in(ids, value_set=plain), pc.is_in(flat, value_set=plain))
-
-    # what joins the parts of a name may be "/" in the id, the parts themselves stand there as they are
-    needles = tuple(max(word.split("_"), key=len).encode() for word in wanted)
-    found += _scan_ids(store, records, test, needles)
+        clips = [record for record in records if record.stage == _CLIPS_STAGE]
+        found += _scan_ids(store, clips, _hashed_ids(folder_name, digested))
+    look = _called(wanted)
+    ids = dict.fromkeys(each for rows in descend(store, records, look) for each in rows.column("sample_id"))
+    found += [each for each in ids if not wanted.isdisjoint((each, each.replace("/", "_")))]
     # of a name with several parts the longest id is meant: the clip, not its video
     return [each for each in found if not any(other.startswith(f"{each}/") for other in found)]
+
+
+def _called(words: frozenset[str]) -> Look:
+    """Rows whose id is one of the words, or what one begins with; "/" may be "_" in a word."""
+    flat = [word.replace("/", "_") for word in words]
+    begins = {word[:at] for word in flat for at, letter in enumerate(f"{word}_") if letter == "_"}
+    wanted = pa.array(sorted(begins))
+    needles = tuple(dict.fromkeys(word.partition("_")[0].encode() for word in flat))
+    return Look(
+        ("sample_id",),
+        lambda table: pc.is_in(pc.replace_substring(table["sample_id"], "/", "_"), value_set=wanted),
+        needles=needles,
+    )
 
 
 def _hashed_ids(name: Callable[[str], str], wanted: frozenset[str]) -> Callable[[pa.Table], pa.ChunkedArray]:
     return lambda table: pa.chunked_array([pa.array([name(each) in wanted for each in table["sample_id"].to_pylist()])])
 
 
-def _scan_ids(
-    store: Store,
-    records: Sequence[ShardRecord],
-    test: Callable[[pa.Table], pa.ChunkedArray],
-    needles: tuple[bytes, ...] = (),
-) -> list[str]:
-    found = scan(store, records, Look(("sample_id",), test, needles=needles))
+def _scan_ids(store: Store, records: Sequence[ShardRecord], test: Callable[[pa.Table], pa.ChunkedArray]) -> list[str]:
+    found = scan(store, records, Look(("sample_id",), test))
     return list(dict.fromkeys(each for rows in found for each in rows.column("sample_id")))
 
 

@@ -5,6 +5,7 @@ stage that made it differ, and allowed differences do not add up. Photos of web 
 fetched, for servers change. Nothing is written into the store.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,9 @@ from tasks.machine.places import Machine
 from tasks.schema.errors import MannequinError
 from tasks.shards.manifest import Manifest, read_manifest
 from tasks.shards.store import Store
+
+_LANES = 4
+"""Stages that run at once: some of them wait for a child process, most of them for a core."""
 
 
 def remake(build: OpenBuild, sample_id: str, stage: str = "", *, whole: bool = False) -> Remade:
@@ -45,15 +49,17 @@ def remake_row(build: OpenBuild, node: Node, sample_id: str, *, whole: bool = Fa
     Raises:
         RemakeError: what it was made from is not there any more.
     """
-    with TemporaryDirectory(prefix="mannequin-remake-") as folder:
-        walk = Walk(build, Path(folder), whole)
+    with TemporaryDirectory(prefix="mannequin-remake-") as folder, ThreadPoolExecutor(_LANES, "remake") as lanes:
+        walk = Walk(build, Path(folder), whole, lanes)
         try:
             walk.rows(node, (sample_id,))
+            return Remade(sample_id, build.name, walk.compared())
         except RemakeError:
             raise
         except (MannequinError, OSError, LookupError, pa.ArrowException) as error:
             raise RemakeError(f"{sample_id} cannot be made again: {error}") from error
-    return Remade(sample_id, build.name, tuple(walk.compared))
+        finally:
+            lanes.shutdown(cancel_futures=True)
 
 
 def remake_sample(

@@ -88,16 +88,25 @@ def from_source(stage: Stage, sample_ids: Sequence[str], stored: pa.Table | None
     return MadeNow(pa.concat_tables([stage.schema.empty_table(), *kept]), tuple(rejected))
 
 
-def from_rows(stage: Stage, rows: Path, sides: Sequence[Path], wholes: Sequence[Path]) -> MadeNow:
-    """What a stage makes of the rows of a file, those of the side inputs beside them."""
+def from_rows(
+    stage: Stage, rows: Path, sides: Sequence[Path], wholes: Sequence[Path], sample_ids: Sequence[str] = ()
+) -> MadeNow:
+    """What a stage makes of the rows of a file, those of the side inputs beside them.
+
+    Args:
+        sample_ids: the only rows that are wanted: the stage goes no further than to the last of them; empty: all.
+    """
     lookups = [Lookup(path, side.columns, side.on) for path, side in zip(sides, stage.sides, strict=True)]
     batches = read_batches(rows, stage.batch_rows, lookups=lookups)
-    outputs = list(stage.process_with(batches, tuple(Whole(path) for path in wholes)))
-    kept = [_of_schema(output, stage.schema) for output in outputs]
-    return MadeNow(
-        pa.concat_tables([stage.schema.empty_table(), *kept]),
-        tuple(each for output in outputs for each in output.rejected),
-    )
+    missing, kept = set(sample_ids), [stage.schema.empty_table()]
+    rejected: list[Rejection] = []
+    for output in stage.process_with(batches, tuple(Whole(path) for path in wholes)):
+        kept.append(_of_schema(output, stage.schema))
+        rejected += output.rejected
+        missing -= set(kept[-1]["sample_id"].to_pylist())
+        if sample_ids and not missing:
+            break
+    return MadeNow(pa.concat_tables(kept), tuple(rejected))
 
 
 def _of_schema(output: StageOutput, schema: pa.Schema) -> pa.Table:

@@ -46,6 +46,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "retry_urls": Rule(Way.SOURCE),
     "film": Rule(Way.SOURCE),
     "dance": Rule(Way.SOURCE),
+    "controls": Rule(Way.SOURCE),
     # what a server gave once it may not give again
     "download": Rule(Way.KEPT),
     "released_urls": Rule(Way.KEPT),

@@ -1,9 +1,11 @@
 """The way back to the source of some rows, and from there stage by stage to them again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from json import dumps, loads
 from pathlib import Path
+from typing import ParamSpec
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,18 +21,41 @@ from tasks.lineage.remake_whole import compared_whole
 from tasks.patches.cut import Patches
 from tasks.schema.records import ShardRecord
 
+P = ParamSpec("P")
+
 Ids = tuple[str, ...]
+
+Making = Callable[[], tuple[MadeNow, tuple[Difference, ...]]]
+"""Gives what a stage makes now, and the files that it writes and that differ."""
+
+Again = tuple[StageCompared, pa.Table]
+"""What came of a stage, and the rows that it makes now."""
 
 
 @dataclass
 class Walk:
-    """One way back; what several stages need is made once. `folder` is temporary, `whole` as `remake` has it."""
+    """One way back; what several stages need is made once.
+
+    Every stage reads rows that the store holds: so all of them run beside each other. Only where rows were erased does
+    a stage wait for those before it.
+
+    Attributes:
+        build: an open one.
+        folder: temporary.
+        whole: as `remake` has it.
+        lanes: in which stages run.
+    """
 
     build: OpenBuild
     folder: Path
     whole: bool
-    compared: list[StageCompared] = field(default_factory=list)
+    lanes: Executor
+    _running: list[Future[Again]] = field(default_factory=list)
     _known: dict[tuple[str, str, Ids], Path] = field(default_factory=dict)
+
+    def compared(self) -> tuple[StageCompared, ...]:
+        """What came of the stages on the way, those near the source first; waits for them."""
+        return tuple(each.result()[0] for each in self._running)
 
     def rows(self, node: Node, sample_ids: Ids) -> Path:
         """A file with some rows of an output as they were, or, where they were erased, as they are made again.
@@ -46,28 +71,21 @@ class Walk:
     def _again(self, node: Node, sample_ids: Ids) -> pa.Table:
         record, rule = node.record, rule_of(node.record.stage)
         stored = None if record.erased else self._stored(record, "sample_id", sample_ids)
-        files: tuple[Difference, ...] = ()
         if rule.way is Way.SOURCE:
-            made = from_source(node.derivation.stage, sample_ids, stored)
+            making = _without_files(from_source, node.derivation.stage, sample_ids, stored)
         elif rule.way is Way.ROW:
-            made, files = self._of_its_row(node, sample_ids, rule, stored)
+            making = self._of_its_row(node, sample_ids, rule, stored)
         else:
             return self._taken_over(node, sample_ids, rule, stored)
-        now = _in_order(made.rows, sample_ids)
-        missing = sorted(set(sample_ids) - set(now["sample_id"].to_pylist()))
-        if missing:
-            self._add(node, sample_ids, Outcome.DIFFERENT, (), made.why_not(missing[0]))
-        elif stored is None:
-            self._add(node, sample_ids, Outcome.ERASED)
-        else:
-            found = (*differences(_in_order(stored, sample_ids), now, rule), *files)
-            self._add(node, sample_ids, _outcome(found), found)
-        return now if stored is None else stored
+        running = self._run(lambda: _made_again(node, sample_ids, making, stored))
+        return running.result()[1] if stored is None else stored
 
-    def _of_its_row(
-        self, node: Node, sample_ids: Ids, rule: Rule, stored: pa.Table | None
-    ) -> tuple[MadeNow, tuple[Difference, ...]]:
-        """What a stage makes of the rows that these were made of; and the files that it writes and that differ."""
+    def _run(self, work: Callable[[], Again]) -> Future[Again]:
+        self._running.append(self.lanes.submit(work))
+        return self._running[-1]
+
+    def _of_its_row(self, node: Node, sample_ids: Ids, rule: Rule, stored: pa.Table | None) -> Making:
+        """How a stage makes these rows of those that they were made of."""
         stage = node.derivation.stage
         (above,) = self.build.inputs(node)
         if isinstance(above, ShardRecord):
@@ -84,10 +102,14 @@ class Walk:
         ]
         wholes = [self._given(each) for each in beside[len(sides) :]]
         if not isinstance(stage, Patches):
-            return from_rows(stage, primary, sides, wholes), ()
+            return _without_files(from_rows, stage, primary, sides, wholes, sample_ids)
         tree = self.folder / f"tree-{node.record.key}"
-        made = from_rows(elsewhere(stage, tree), primary, sides, wholes)
-        return made, tuple(differing_files(stage.tree, tree, rule))
+
+        def patches() -> tuple[MadeNow, tuple[Difference, ...]]:
+            made = from_rows(elsewhere(stage, tree), primary, sides, wholes)
+            return made, tuple(differing_files(stage.tree, tree, rule))
+
+        return patches
 
     def _taken_over(self, node: Node, sample_ids: Ids, rule: Rule, stored: pa.Table | None) -> pa.Table:
         """The rows as they are in the store, after those that they were made of; a whole stage where that is asked."""
@@ -97,12 +119,15 @@ class Walk:
             here = tuple(each for each in sample_ids if isinstance(above, Node) and self._holds(above, each))
             if here and isinstance(above, Node):
                 self.rows(above, here)
-        if self.whole and rule.way is Way.JOINED:
-            why = compared_whole(self.build, node, self.folder)
-            self._add(node, sample_ids, Outcome.DIFFERENT if why else Outcome.EQUAL, why=why)
-        else:
-            self._add(node, sample_ids, Outcome.TAKEN_OVER)
+        whole = self.whole and rule.way is Way.JOINED
+        self._run(
+            lambda: (self._whole(node, sample_ids) if whole else _told(node, sample_ids, Outcome.TAKEN_OVER), stored)
+        )
         return stored
+
+    def _whole(self, node: Node, sample_ids: Ids) -> StageCompared:
+        why = compared_whole(self.build, node, self.folder)
+        return _told(node, sample_ids, Outcome.DIFFERENT if why else Outcome.EQUAL, why=why)
 
     def _holds(self, node: Node, sample_id: str) -> bool:
         """Whether an output has, or had before it was erased, a row."""
@@ -131,14 +156,30 @@ class Walk:
         except (OSError, pa.ArrowException) as error:
             raise RemakeError(f"{path} does not read: `mannequin verify` says more ({error}).") from error
 
-    def _add(
-        self, node: Node, sample_ids: Ids, outcome: Outcome, found: tuple[Difference, ...] = (), why: str = ""
-    ) -> None:
-        told = ". ".join(each for each in (why, _otherwise(node)) if each)
-        record = node.record
-        self.compared.append(
-            StageCompared(record.stage, record.key, sample_ids, rule_of(record.stage).way, outcome, found, told)
-        )
+
+def _without_files(make: Callable[P, MadeNow], *args: P.args, **kwargs: P.kwargs) -> Making:
+    return lambda: (make(*args, **kwargs), ())
+
+
+def _made_again(node: Node, sample_ids: Ids, making: Making, stored: pa.Table | None) -> Again:
+    """Let a stage make its rows, and hold them against those of the store."""
+    made, files = making()
+    now = _in_order(made.rows, sample_ids)
+    missing = sorted(set(sample_ids) - set(now["sample_id"].to_pylist()))
+    if missing:
+        return _told(node, sample_ids, Outcome.DIFFERENT, why=made.why_not(missing[0])), now
+    if stored is None:
+        return _told(node, sample_ids, Outcome.ERASED), now
+    found = (*differences(_in_order(stored, sample_ids), now, rule_of(node.record.stage)), *files)
+    return _told(node, sample_ids, _outcome(found), found), now
+
+
+def _told(
+    node: Node, sample_ids: Ids, outcome: Outcome, found: tuple[Difference, ...] = (), why: str = ""
+) -> StageCompared:
+    told = ". ".join(each for each in (why, _otherwise(node)) if each)
+    record = node.record
+    return StageCompared(record.stage, record.key, sample_ids, rule_of(record.stage).way, outcome, found, told)
 
 
 def _outcome(found: tuple[Difference, ...]) -> Outcome:

@@ -1,13 +1,14 @@
 """What the sound of a file is, found out by decoding all of it in a process that may die or hang without us."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tasks.images.decode import DecodeError
-from tasks.images.isolate import Isolated
-from tasks.music.sound_track import Decoding, SoundError, open_sound
+from tasks.images.isolate import Isolated, fatal
+from tasks.music.sound_track import Decoding, SoundError, open_sound, sound_blocks
 from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason
 
@@ -55,6 +56,25 @@ def scan_sound(path: Path, *, timeout_s: float = SCAN_TIMEOUT_S) -> SoundScan:
             raise SoundError(answer.reason, answer.detail)
         raise SoundError(Reason.SOUND_UNREADABLE, f"The sound of {path.name} does not decode: {answer.detail}.")
     return SoundScan.model_validate(answer, strict=False)
+
+
+def demand_sound(path: Path, duration_s: float) -> None:
+    """Let a child process decode all of a sound, for which this one may have died.
+
+    Raises:
+        SoundError: no child survives it, or it takes longer than it sounds, and the time of a scan.
+    """
+    died = fatal(decode_all, {"path": str(path.absolute())}, SCAN_TIMEOUT_S + duration_s)
+    if died is not None:
+        reason = Reason.SOUND_UNREADABLE if died.reason is Reason.IMAGE_BOMB else died.reason
+        raise SoundError(reason, f"The sound of {path.name}: {died.detail}.")
+
+
+def decode_all(_: bytes, path: str) -> int:
+    """Decode all of a sound in a child process: how many samples come."""
+    with suppress(SoundError):
+        return sum(len(block) for block in sound_blocks(Path(path)))
+    return 0
 
 
 def sound_scan(_: bytes, path: str) -> dict[str, Any]:

@@ -148,18 +148,17 @@ class Patches(StageOfWhole):
         film = film_of_row(whole[0].table().to_pylist()[0], self.film_path)
         demand_film(film)
         with disk_errors_explained(self.tree):
-            reader = (CautiousReader if self.careful else WindowReader)(film, self.film_path)
-            yield _Piece(film, self.config, self.open_tree(), rows, reader).output()
+            yield _Piece(film, self.config, self.open_tree(), rows, careful=self.careful).output()
 
 
 class _Piece:
     """One way through the windows of a piece."""
 
     def __init__(
-        self, film: Film, config: PatchesConfig, tree: PatchTree, rows: Sequence[Row], reader: _Reader
+        self, film: Film, config: PatchesConfig, tree: PatchTree, rows: Sequence[Row], *, careful: bool
     ) -> None:
         self._film = film
-        self._reader = reader
+        self._careful = careful
         self._config = config
         self._tree = tree
         self._rows = rows
@@ -175,7 +174,9 @@ class _Piece:
             piece = stack.enter_context(self._tree.piece(self._rows))
             pool = ThreadPoolExecutor(1, "patches")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            reader = stack.enter_context(self._reader)
+            opened = CautiousReader if self._careful else WindowReader
+            reader: _Reader = opened(self._film, Path(self._film.path))
+            stack.enter_context(reader)
             tries = Tries([row["tries"] for row in self._rows])
             for time_s, rows in tries:
                 for row, outcome in self._tried(reader, time_s, rows):

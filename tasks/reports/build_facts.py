@@ -20,6 +20,7 @@ from tasks.shards.funnel import FunnelLine
 from tasks.shards.manifest import BuildModel, BuildShard, Manifest, latest_digest, read_manifest
 from tasks.shards.parquet import read_batches
 from tasks.shards.store import Store
+from tasks.shards.times import seconds_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LEAST_DIGITS = 4
@@ -66,6 +67,8 @@ class BuildFacts:
         if len(meant) == 1:
             return cls.of(store, meant[0].parent.name, meant[0].stem)
         there = ", ".join(f"{path.parent.name} {path.stem[:12]}" for path in meant or found) or "none yet"
+        if len(name) < _LEAST_DIGITS and any(path.stem.startswith(name) for path in found):
+            raise StoreError(f"{name!r} is too short: name a build by {_LEAST_DIGITS} digits. There is: {there}.")
         raise StoreError(f"{'Several builds begin' if meant else 'No build begins'} with {name!r}. There is: {there}.")
 
     @property
@@ -197,6 +200,12 @@ class BuildFacts:
                 waiting.extend((below.stage, below.key) for below in (*record.inputs, *record.sides))
             seen.add(ref)
         return tuple(model for model in self.models if (model.name, model.sha256) in used)
+
+    def seconds(self) -> dict[str, float]:
+        """Stage -> what it took for its shards together, when they were made; where nothing is known, none."""
+        keys = {stage: {shard.key for shard in self.shards_of(stage)} for stage in self.stages}
+        took = {stage: seconds_of(self.store, stage, of) for stage, of in keys.items()}
+        return {stage: seconds for stage, seconds in took.items() if seconds is not None}
 
     def output_rows(self) -> dict[str, int]:
         """Rows of each output, by what it is for."""

@@ -167,7 +167,8 @@ def _funnel(build: BuildFacts, seconds: Mapping[str, float]) -> Iterator[str]:
     head = ("stage", "shards", "in", "", "kept", "rejected", "reasons", "out", *(("time",) if seconds else ()))
     yield table(head, rows)
     yield '<p class="fine">Bars: kept rows, then rejected ones, on one scale. In = kept + rejected; out counts the '
-    yield "rows written: children, where a row becomes several.</p>\n"
+    yield "rows written: children, where a row becomes several."
+    yield " Time: of all shards of a stage together, when they were made.</p>\n" if seconds else "</p>\n"
 
 
 def _duration(seconds: float | None) -> str:

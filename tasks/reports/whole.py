@@ -8,7 +8,7 @@ from tasks.reports.page import report_page
 
 
 def whole_page(build: BuildFacts) -> str:
-    """The page, with what came back of the controls and the error rates that people found.
+    """The page, with what its stages took, what came back of the controls and the error rates that people found.
 
     Raises:
         StoreError: a shard, the ledger of verdicts or the controls do not read.
@@ -17,6 +17,7 @@ def whole_page(build: BuildFacts) -> str:
     rates = audited(build.store, build.manifest)
     return report_page(
         build,
+        seconds=build.seconds(),
         controls=control_section(controls) if controls else None,
         sections=(error_section(rates),) if rates else (),
     )

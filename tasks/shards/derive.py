@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import isnan
+from time import perf_counter
 from typing import IO, Self
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ from tasks.shards.files import temporary
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
 from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
 from tasks.shards.store import Store
-from tasks.shards.tombstones import Tombstones, read_tombstones
+from tasks.shards.times import note_seconds
+from tasks.shards.tombstones import Tombstones, read_tombstones, stamp_of
 
 REPAIRS = 8
 """Damaged outputs made again in one call before we say that the disk cannot be trusted."""
@@ -148,7 +150,9 @@ class _Realising:
             if self.only is not None and stage.name not in self.only:
                 raise StageNotRunError(stage.name)
             inputs, sides = self._below(derivation, readable=True)
+            begun = perf_counter()
             record = run_stage(stage, inputs, sides, self.store)
+            note_seconds(self.store, stage.name, key, perf_counter() - begun)
             self.ran.append(stage.name)
         self._known[id(derivation)] = record
         return record
@@ -194,8 +198,10 @@ def run_stage(
     Raises:
         DamagedInputError: an input's bytes are not those its record promises.
         AccountingError: the stage did not account for its rows.
+        StoreError: something was forgotten meanwhile: the output may hold it, and does not count.
     """
     key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
+    since = stamp_of(store)
     data_tmp, rejects_tmp = temporary(store.tmp), temporary(store.tmp)
     with ExitStack() as stack:
         stack.callback(store.files.remove, data_tmp)
@@ -226,7 +232,7 @@ def run_stage(
                 store.files.sync(reject_stream)
             parts[rejects.name] = rejects_tmp
         checks.demand()
-        return store.commit(
+        made = store.commit(
             ShardRecord(
                 stage=stage.name,
                 version=stage.version,
@@ -246,6 +252,10 @@ def run_stage(
             ),
             parts,
         )
+        if stamp_of(store) != since:  # after the commit: whoever forgets looks at all records after the tombstones
+            store.withdraw(made)
+            raise StoreError(f"Something was forgotten while {stage.name} ran: run again, what was made is found.")
+        return made
 
 
 def _write_rejects(stage: str, rejections: list[Rejection], stream: IO[bytes]) -> DataFile:

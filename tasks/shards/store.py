@@ -4,6 +4,7 @@
 <root>/shards/<stage>/<key>/rejects-<digest>.parquet   what was left out, if anything was
 <root>/shards/<stage>/<key>/record.json                makes both count; created exclusively, last
 <root>/attempts/<stage>-<key>                          marks of stages at work; see `tasks.shards.attempts`
+<root>/times/                                          how long stages took; see `tasks.shards.times`
 <root>/tmp/                                            what a killed run leaves behind; swept after a day
 """
 
@@ -89,6 +90,14 @@ class Store:
             self.files.replace(written, self.record_path(record.stage, record.key))
             self.files.sync_folder(self.folder(record.stage, record.key))
             self.files.remove(self.data_path(record))
+
+    def withdraw(self, record: ShardRecord) -> None:
+        """Remove an output and its files for good, unless its place was taken by another one."""
+        if self.read_record(record.stage, record.key) == record:
+            self.drop(record.stage, record.key)
+            for file in (record.data, record.rejects):
+                if file is not None:
+                    self.files.remove(self.folder(record.stage, record.key) / file.name)
 
     def read_record(self, stage: str, key: str) -> ShardRecord | None:
         """The record of a key as it is on disk, whatever its files; None if it is missing or does not read."""

@@ -236,8 +236,21 @@ def demand_nothing_under_way(store: Store) -> None:
         )
 
 
-_READ: dict[Path, tuple[tuple[int, int], Tombstones]] = {}
-"""What was read last, with the inode and the time of change of its folder."""
+Stamp = tuple[int, int] | None
+"""Inode and time of change of the folder of tombstones; None: there is none."""
+
+
+def stamp_of(store: Store) -> Stamp:
+    """Changes whenever something is forgotten."""
+    try:
+        found = os.stat(_folder(store))  # noqa: PTH116 - every stage that runs asks
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+_READ: dict[Path, tuple[Stamp, Tombstones]] = {}
+"""What was read last, and when."""
 
 
 def read_tombstones(store: Store) -> Tombstones | None:
@@ -246,12 +259,9 @@ def read_tombstones(store: Store) -> Tombstones | None:
     Raises:
         StoreError: they are damaged.
     """
-    folder = _folder(store)
-    try:
-        found = os.stat(folder)  # noqa: PTH116 - every stage that runs asks
-    except FileNotFoundError:
+    folder, stamp = _folder(store), stamp_of(store)
+    if stamp is None:
         return None
-    stamp = found.st_ino, found.st_mtime_ns
     known = _READ.get(folder)
     if known is None or known[0] != stamp:
         known = _READ[folder] = stamp, _standing(store, read_salt(store))

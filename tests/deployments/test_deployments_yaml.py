@@ -51,3 +51,13 @@ def test_its_form_has_words_for_every_field_and_no_unions(deployment: dict[str, 
 def test_forms_are_immutable_and_know_their_fields() -> None:
     assert Form.model_config["frozen"]
     assert Form.model_config["extra"] == "forbid"
+
+
+def test_a_run_that_is_late_with_a_heartbeat_is_not_taken_for_dead() -> None:
+    from prefect.settings import get_current_settings
+
+    from deployments.register import ZOMBIES
+
+    every = get_current_settings().flows.heartbeat_frequency
+    assert every is not None
+    assert ZOMBIES.trigger.within.total_seconds() >= 3 * every

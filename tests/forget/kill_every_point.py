@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 from tasks.forget.carry_out import carry_out
+from tasks.forget.outside_search import search_for
 from tasks.forget.plan import plan_forget
+from tasks.schema.ids import template_id
 from tasks.shards.store import Store
 from tasks.shards.tombstones import read_salt
-from tests.forget.forget_builds import GOES, build, killed_and_finished, lasting, nowhere, points
+from tests.forget.forget_builds import GOES, build, killed_and_finished, lasting, outside, points, show
 
 
 def main(folder: str, first: str = "0", step: str = "1") -> None:
@@ -19,9 +21,11 @@ def main(folder: str, first: str = "0", step: str = "1") -> None:
     top = Path(folder)
     finished = Store(top / "finished")
     build(finished)
+    show(finished)
     read_salt(finished)
     calm = Store(Path(shutil.copytree(finished.root, top / "calm")))
-    carry_out(calm, plan_forget(calm, [GOES]), nowhere)
+    carry_out(calm, plan_forget(calm, [GOES]), outside(calm))
+    assert not search_for([calm.root], [GOES.encode(), template_id(GOES).encode()])
     expected, wrong, count = lasting(calm.root), [], points(finished.root, top)
     every = [(at, when) for at in range(int(first), count, int(step)) for when in ("before", "after")]
     for at, when in every:

@@ -107,6 +107,7 @@ def videos_of() -> list[Video]:
     return [Video(frames=(24, 30)), Video("dance_b", (26,), faceless=(0,), split="validation")]
 
 
+@pytest.mark.slow
 def test_a_clip_leaves_folders_tables_and_archives(store: Store) -> None:
     folder = store.root / "exports" / CLIPS
     shards, split = write_videos(store.root / "in", videos_of())
@@ -140,6 +141,7 @@ def test_a_clip_leaves_folders_tables_and_archives(store: Store) -> None:
     assert "- split: train" not in (folder / "tables/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_rewritten_files_are_those_of_an_export_without_the_sample(store: Store, tmp_path: Path) -> None:
     videos = [Video(frames=(4, 5)), Video("dance_b", (6,), split="validation")]
     export_m2p_tree(*write_videos(store.root / "in", videos), store.root / "exports" / CLIPS)
@@ -164,9 +166,8 @@ def export_bodies(store: Store) -> Build:
     return build
 
 
-@pytest.mark.parametrize(
-    "whole", [pytest.param(False, id="one photo", marks=pytest.mark.slow), pytest.param(True, id="an identity")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [pytest.param(False, id="one photo"), pytest.param(True, id="an identity")])
 def test_people_leave_bundles_and_intermediate_products(store: Store, whole: bool) -> None:
     build = export_bodies(store)
     root = store.root / "exports" / BODIES
@@ -326,6 +327,7 @@ def test_stopped_anywhere_the_next_call_ends_it(tmp_path: Path) -> None:
         shutil.rmtree(store.root)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_is_told_and_the_rest_is_done(store: Store, tmp_path: Path) -> None:
     export_poses(store)
     (store.root / "exports" / "tables" / ".mannequin" / "files.json").write_text("no list")

@@ -1,13 +1,12 @@
 """The face of a photo: which one is meant, what is kept of it, and what is said where nothing can be looked for."""
 
-from json import loads
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.face.face_detector import FaceDetections
-from tasks.forget.faces import LikeFaces, _main_face, faces_like, remember_face
+from tasks.forget.faces import _main_face, faces_like
 from tasks.models.zoo import Zoo
 from tasks.schema.boxes import Boxes
 from tasks.schema.errors import ConfigError, StoreError
@@ -31,14 +30,3 @@ def test_the_face_that_is_much_larger_is_meant() -> None:
 def test_without_a_build_there_is_nothing_to_look_in(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="run the flow"):
         faces_like(Store(tmp_path), Zoo(tmp_path), tmp_path / "photo.jpg")
-
-
-def test_an_embedding_is_kept_only_when_asked(tmp_path: Path) -> None:
-    found = LikeFaces(Path("me.jpg"), "0" * 64, np.array([0.6, 0.8], np.float32), 0.5, (("web/a/p0/f0", 0.7),), ())
-    assert "web/a/p0/f0" in "\n".join(found.text())
-    store = Store(tmp_path)
-    paths = [remember_face(store, found) for _ in range(2)]
-    assert [path.name for path in paths] == ["000001.json", "000002.json"]
-    said = loads(paths[0].read_text())
-    assert said["model"] == "0" * 64
-    assert np.allclose(said["embedding"], [0.6, 0.8])

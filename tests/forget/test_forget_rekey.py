@@ -1,6 +1,7 @@
 """Rewritten outputs are those that a run with the tombstones gives: rows, rejects, counts and keys."""
 
 import shutil
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from tasks.forget.carry_out import carry_out
 from tasks.forget.kin import Kin
 from tasks.forget.plan import Plan, plan_forget
+from tasks.forget.rekey import from_the_sources_on
 from tasks.identity.neighbour_stage import FindNeighbours, NeighboursConfig
 from tasks.lineage.remake_rules import RULES, Rule, Way
+from tasks.schema.records import DataFile, InputRef, ShardRecord
 from tasks.schema.rejections import Reason
 from tasks.shards.derive import Derivation, Made, realise
 from tasks.shards.manifest import build_manifest, publish_manifest
@@ -32,7 +35,7 @@ def _declared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget(store: Store, *roots: str) -> None:
     """Forget samples and what is below them, and nothing above."""
-    carry_out(store, Plan(roots, Kin(set(roots)), ()), lambda _: ())
+    carry_out(store, Plan(roots, Kin(set(roots)), ()), lambda *_: ())
 
 
 def of_rows(root: Path) -> dict[str, bytes]:
@@ -46,6 +49,24 @@ GOES = (
     "s0-000003",  # a row that its stage rejects with all of its children
     "s1-000015",  # a row that only the side input still holds
 )
+
+
+def test_every_output_comes_after_all_that_it_was_made_of() -> None:
+    """Also one that is named by several, nearer and further ones."""
+
+    def record(key: str, inputs: str = "", sides: str = "") -> ShardRecord:
+        refs = {n: tuple(InputRef(stage="s", key=each, digest=each) for each in each_of)
+                for n, each_of in (("inputs", inputs), ("sides", sides))}  # fmt: skip
+        data = DataFile(name="shard.parquet", digest=key, size=1, rows=0)
+        return ShardRecord.model_construct(stage="s", key=key, data=data, params={}, **refs)
+
+    audit = [record("a", "m", "cxpr"), record("m", "r", "c"), record("c"), record("x", "c"), record("p", "x", "c"),
+             record("r", "p", "x")]  # fmt: skip
+    for given in permutations(audit):
+        found = [each.key for each in from_the_sources_on(given)]
+        assert len(found) == 6
+        for each in audit:
+            assert all(found.index(ref.key) < found.index(each.key) for ref in (*each.inputs, *each.sides))
 
 
 def test_what_is_left_is_what_a_run_with_the_tombstones_gives(tmp_path: Path) -> None:
@@ -120,6 +141,6 @@ def test_two_requests_one_after_the_other(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     realise(build(rows=24), store)
     for goes in ("s0-000002", "s1-000004"):
-        carry_out(store, plan_forget(store, [goes]), lambda _: ())
+        carry_out(store, plan_forget(store, [goes]), lambda *_: ())
         assert verify_store(store).ok
     assert set(realise(build(rows=24), store).ran) == {"gather"}

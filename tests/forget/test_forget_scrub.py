@@ -60,6 +60,7 @@ def test_columns_keep_their_type() -> None:
 def test_parameters_lose_what_is_about_it_and_keep_plain_words_elsewhere() -> None:
     said = {
         "films": [{"name": "film", "path": "/data/film.mp4"}, {"name": "other", "path": "/data/other.mp4"}],
+        "shown": [{"name": "film", "licence": "CC0"}, {"name": "film", "width": 5}],
         "format": "film",
         "read": [{"digest": "d" * 64, "name": "film", "pieces": 2}],
     }
@@ -67,7 +68,9 @@ def test_parameters_lose_what_is_about_it_and_keep_plain_words_elsewhere() -> No
     assert isinstance(found, dict)
     name = SALT.name("film")
     assert found["films"] == [{"name": name, "path": f"/data/{SALT.name('film.mp4')}.mp4"}, said["films"][1]]
+    assert found["shown"] == [{"name": name, "licence": "CC0"}, {"name": "film", "width": 5}]
     assert found["format"] == "film"
+    assert SCRUBBER.sentence("/data/film.mp4 is not ours.") == f"/data/{SALT.name('film.mp4')}.mp4 is not ours."
     assert found["read"] == [{"digest": SALT.digest("content", "d" * 64, 32), "name": name, "pieces": 2}]
 
 

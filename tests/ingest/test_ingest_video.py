@@ -1,6 +1,7 @@
 """Frames of videos: exact frames, frame-for-frame drawings, damage, bombs."""
 
 import io
+import signal
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -8,16 +9,28 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.ingest import video_frames
 from tasks.ingest.hub import HubAccess
 from tasks.ingest.photos import IngestPhotos, list_source
-from tasks.ingest.video_frames import encode_photo, frames, scan
+from tasks.ingest.video_frames import encode_photo, frames, scan, scanned
+from tasks.music.sound_track import SoundError, open_sound
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import PhotoSource, SourceKind
+from tasks.shards.derive import Derivation, committed
+from tasks.shards.store import Store
+from tasks.video.container import open_film
 from tests.ingest.photo_rows import age, ingest, write
+from tests.video.deadly import MARK, SECONDS, deadly_scan, realised
+
+
+@pytest.fixture(autouse=True)
+def scans_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scanning in this process, which is quicker."""
+    monkeypatch.setattr(video_frames, "scanned", scan)
 
 
 def source(video: Path, drawings: Path | None = None) -> PhotoSource:
@@ -135,6 +148,24 @@ def test_what_is_no_video_is_one_rejection(tmp_path: Path, data: bytes) -> None:
     assert rejection.sample_id == "dance/row-a.mp4"
 
 
+PLAYLISTS = {
+    "HLS": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{other}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile {other}\n",
+}
+
+
+@pytest.mark.parametrize("playlist", PLAYLISTS)
+def test_a_playlist_does_not_lead_to_other_files(tmp_path: Path, playlist: str) -> None:
+    film(tmp_path / "other.ts", 10, codec="mpeg2video")
+    path = write(tmp_path / "a.mp4", PLAYLISTS[playlist].format(other="other.ts").encode())
+    _, kept, (rejection,) = ingest(source(path))
+    assert (kept, rejection.reason) == ([], Reason.VIDEO_UNREADABLE)
+    with pytest.raises(av.error.FFmpegError), open_film(path):
+        raise AssertionError("opened")
+    with pytest.raises(SoundError, match="does not open"), open_sound(path):
+        raise AssertionError("opened")
+
+
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     sound = io.BytesIO()
     with av.open(sound, "w", format="wav") as container:
@@ -181,7 +212,7 @@ def test_parts_share_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         read.append(path)
         return scan(path)
 
-    monkeypatch.setattr(video_frames, "scan", counted)
+    monkeypatch.setattr(video_frames, "scanned", counted)
     listing, kept, _ = ingest(source(video, drawings), part_rows=4)
     assert (len(listing.parts), len(kept), read) == (5, 20, [video, drawings])
 
@@ -239,3 +270,38 @@ def test_real_videos_give_the_same_frames_in_parts(real_data: Path) -> None:
         for first in range(0, video.frames, 23):
             part = frames(path, video, first, min(23, video.frames - first))
             assert [None if frame is None else frame.tobytes() for frame in part] == whole[first : first + 23]
+
+
+def test_scans_in_a_child_tell_the_same(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", 10)
+    assert scanned(path) == scan(path)
+
+
+@pytest.mark.slow
+def test_a_video_that_does_not_survive_its_scan_is_one_rejection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / f"{MARK}.mp4", 50)
+    monkeypatch.setattr(video_frames, "scanned", scanned)
+    monkeypatch.setattr(video_frames, "scan_answer", deadly_scan)
+    _, kept, (rejection,) = ingest(source(path))
+    assert (kept, rejection.reason) == ([], Reason.DECODER_CRASHED)
+    assert rejection.detail == f"{MARK}.mp4: the decoder died: SIGSEGV."
+
+
+@pytest.mark.slow
+def test_frames_that_kill_who_decodes_them_are_left_out(tmp_path: Path) -> None:
+    path = film(tmp_path / f"{MARK}.mp4", 50, options={"g": "12"})
+    listing = list_source(source(path), HubAccess(), 50)
+    derivation = Derivation(IngestPhotos.of(source(path), listing, listing.parts[0]))
+    store = Store(tmp_path / "store")
+    assert realised(derivation, store) == -signal.SIGSEGV
+    assert realised(derivation, store) == 0
+    record = committed(derivation, store)
+    assert record is not None
+    crashed = record.rejected["decoder_crashed"]
+    assert crashed == 25
+    assert record.rows_kept == 25
+    rows = pq.read_table(store.data_path(record), columns=["source_uri"])["source_uri"].to_pylist()
+    deadly = set(range(round(SECONDS[0] * 25), round(SECONDS[1] * 25)))
+    assert not deadly & {int(uri.partition("#frame=")[2]) for uri in rows}

@@ -13,6 +13,7 @@ from tasks.lineage.remake import remake, remake_sample
 from tasks.lineage.remake_compare import differences
 from tasks.lineage.remake_flows import RemakeError, open_build, published
 from tasks.lineage.remake_result import Outcome, Remade
+from tasks.lineage.remake_rows import from_rows, put
 from tasks.lineage.remake_rules import RULES, Rule, Way
 from tasks.lineage.remake_text import remade_lines
 from tasks.machine.places import Machine
@@ -25,6 +26,7 @@ from tests.golden.record import FOLDER
 from tests.lineage.remake_builds import machine, pose_templates, template_form, video_patches
 from tests.patches.film_builds import form
 from tests.patches.patch_trees import contents
+from tests.shards.sample_stages import KeepSmall, LimitConfig, Make, MakeConfig
 
 ALLOWING = Rule(Way.ROW, tolerance=1e-3, psnr_db=45)
 EXACT = Rule(Way.ROW)
@@ -161,6 +163,18 @@ def test_equal_builds_are_remembered_equally(here: Machine, copied: Machine) -> 
     pose_templates(copied, template_form(4))
     assert contents(copied.store.root / "builds") == before
     assert [flow for flow, _ in published(copied.store)] == ["pose_templates", "video_patches"]
+
+
+def test_a_stage_goes_no_further_than_to_the_rows_that_are_wanted(tmp_path: Path) -> None:
+    (made,) = Make(MakeConfig(rows=16)).process(iter(()))
+    path = put(tmp_path, made.kept)
+    stage = KeepSmall(LimitConfig(limit=10))
+    assert from_rows(stage, path, [], []).rows.num_rows == 10
+    first = from_rows(stage, path, [], [], ["s0-000001"])
+    assert (first.rows.num_rows, first.rejected) == (stage.batch_rows, ())
+    gone = from_rows(stage, path, [], [], ["s0-000001", "s0-000012"])
+    assert gone.rows.num_rows == 10
+    assert gone.why_not("s0-000012").startswith("it is left out now: over_limit")
 
 
 def test_rows_are_compared_by_the_rule() -> None:

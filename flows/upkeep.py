@@ -103,6 +103,7 @@ def forget(
     flows that begin meanwhile stop.
     """
     with errors_explained():
+        here = this_machine(store, models)  # first: it chooses the server, before Prefect is imported
         from tasks.face.remembered import remember_face as keep
         from tasks.forget.carry_out import carry_out, finish_unfinished
         from tasks.forget.doomed import Doomed, Erased
@@ -114,7 +115,6 @@ def forget(
 
         if remember_face and not face:
             raise ConfigError("--remember-face keeps the face of a photo: name one with --face.")
-        here = this_machine(store, models)
 
         def outside(doomed: Doomed, builds: Mapping[str, str]) -> tuple[Erased, ...]:
             artifacts = erase_from_server(names_of(here.store, doomed))

@@ -153,7 +153,7 @@ def _stage_of(derivation: Derivation | Made) -> str:
 
 def _pose_templates(machine: Machine, manifest: Manifest) -> Outputs:
     from tasks.poses.build import Build
-    from tasks.poses.derivations import part_chain, templates
+    from tasks.poses.derivations import part_chain, selection, templates
 
     build = recall_build(machine.store, manifest, Build)
     chains = [part_chain(read, part, build.config, machine) for read in build.read for part in read.parts]
@@ -163,6 +163,7 @@ def _pose_templates(machine: Machine, manifest: Manifest) -> Outputs:
         "keypoints": lambda: [chain.keypoints for chain in chains],
         "described": lambda: [chain.described for chain in chains],
         "previews": lambda: [chain.preview for chain in chains],
+        "selected": lambda: [selection(read, build.config, machine) for read in build.read],
         "templates": lambda: [templates(build.read, build.config, machine)],
     }
 

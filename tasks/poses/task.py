@@ -86,6 +86,7 @@ def combine_sources(read: tuple[SourceRead, ...], config: PoseTemplatesForm, pla
         "inspected": [chain.inspected for chain in chains],
         "keypoints": [chain.keypoints for chain in chains],
         "described": [chain.described for chain in chains],
+        "selected": [selection(each, config, here) for each in read],
         "previews": [chain.preview for chain in chains],
     }
     manifest = build_manifest(

@@ -86,6 +86,16 @@ class BuildFacts:
                 found[shard.stage, shard.key] = record
         return found
 
+    def own(self, ref: InputRef) -> Ref:
+        """The output of the build that an input is: a record names the one of whoever made it first."""
+        named = (ref.stage, ref.key)
+        return named if named in self.records else self._alike.get((ref.stage, ref.digest), named)
+
+    @cached_property
+    def _alike(self) -> Mapping[tuple[str, str], Ref]:
+        """Stage and digest -> the output with these bytes that is nearest to the sources."""
+        return {(record.stage, record.data.digest): ref for ref, record in reversed(self.records.items())}
+
     @cached_property
     def flow_refs(self) -> frozenset[Ref]:
         """Outputs whose rows flow into the build, through primary inputs; the others were only looked up in."""
@@ -96,7 +106,7 @@ class BuildFacts:
             if ref not in refs:
                 refs.add(ref)
                 record = self.records.get(ref)
-                waiting.extend((below.stage, below.key) for below in (record.inputs if record else ()))
+                waiting.extend(self.own(below) for below in (record.inputs if record else ()))
         return frozenset(refs)
 
     @cached_property
@@ -171,11 +181,11 @@ class BuildFacts:
         waiting = [(shard.stage, shard.key)]
         while waiting:
             record = self.records.get(waiting.pop(0))
-            for ref in (*record.inputs, *record.sides) if record else ():
-                below = self.records.get((ref.stage, ref.key))
-                if below is not None and (ref.stage, ref.key) not in found:
-                    found[ref.stage, ref.key] = below
-                    waiting.append((ref.stage, ref.key))
+            for ref in map(self.own, (*record.inputs, *record.sides) if record else ()):
+                below = self.records.get(ref)
+                if below is not None and ref not in found:
+                    found[ref] = below
+                    waiting.append(ref)
         return found
 
     @cached_property
@@ -197,7 +207,7 @@ class BuildFacts:
             record = self.records.get(ref)
             if ref not in seen and record is not None:
                 used.update(record.models.items())
-                waiting.extend((below.stage, below.key) for below in (*record.inputs, *record.sides))
+                waiting.extend(map(self.own, (*record.inputs, *record.sides)))
             seen.add(ref)
         return tuple(model for model in self.models if (model.name, model.sha256) in used)
 

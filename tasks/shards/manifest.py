@@ -233,18 +233,26 @@ def rejects(store: Store, manifest: Manifest) -> Iterator[pa.RecordBatch]:
 def runs_of(finals: Sequence[ShardRecord], find: Callable[[InputRef], ShardRecord]) -> list[StageRun]:
     """Every record under `finals` once, from the sources on; `depth` is the longest way from a source.
 
+    A record names the inputs of whoever made it first. Where others gave the same bytes, `finals` count before those:
+    they are of the build.
+
     Args:
+        finals: records of the build; of every step, so that none leads into another build.
         find: the record that a reference names.
     Raises:
         AccountingError: a record does not account for its rows.
     """
     records = {record.ref: record for record in finals}
+    ours = {(record.stage, record.data.digest): record.ref for record in reversed(finals)}
     depths: dict[InputRef, int] = {}
+
+    def own(ref: InputRef) -> InputRef:
+        return ref if ref in records else ours.get((ref.stage, ref.digest), ref)
 
     def depth(ref: InputRef) -> int:
         if ref not in depths:
             record = records[ref] = records.get(ref) or find(ref)
-            depths[ref] = 1 + max((depth(below) for below in _made_for(record)), default=-1)
+            depths[ref] = 1 + max((depth(own(below)) for below in _made_for(record)), default=-1)
         return depths[ref]
 
     for record in finals:
@@ -255,10 +263,10 @@ def runs_of(finals: Sequence[ShardRecord], find: Callable[[InputRef], ShardRecor
         ref = waiting.pop()
         if ref not in flow:
             flow.add(ref)
-            waiting.extend(records[ref].inputs)
+            waiting.extend(map(own, records[ref].inputs))
     found = [StageRun(records[ref], distance, ref not in flow) for ref, distance in depths.items()]
     for record in records.values():
-        wrong = unaccounted(record, [records[ref] for ref in record.inputs])
+        wrong = unaccounted(record, [records[own(ref)] for ref in record.inputs])
         if wrong:
             raise AccountingError(f"{record.stage}/{record.key}: {wrong}")
     return sorted(found, key=lambda each: (each.depth, each.record.stage, each.record.key))

@@ -2,7 +2,7 @@
 
     python -m tests.lineage.large_store FROM TO [PARTS [TIMES]]
 
-Every shard of FROM stands in TO once for each part, its rows as often as TIMES says.
+Every shard of FROM stands in TO once for each part, its rows as often as TIMES says. Nothing in FROM was erased.
 """
 
 import sys
@@ -43,7 +43,7 @@ class Multiplied:
     def record(self, ref: Ref, part: int) -> ShardRecord:
         """A record of the small store as it is in a part of the large one; made if it is not there."""
         if (ref, part) not in self._made:
-            self._made[ref, part] = self._multiplied(self.small.read_record(*ref), part)  # type: ignore[arg-type]
+            self._made[ref, part] = self._multiplied(self.small.read_record(*ref), part)
         return self._made[ref, part]
 
     def _multiplied(self, record: ShardRecord, part: int) -> ShardRecord:

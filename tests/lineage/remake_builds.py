@@ -64,7 +64,7 @@ def template_form(rows: int = 8, **photos: Any) -> PoseTemplatesForm:
 def pose_templates(here: Machine, form: PoseTemplatesForm) -> Manifest:
     """Templates of a form's sources, of the first rows of each."""
     from tasks.poses.build import Build
-    from tasks.poses.derivations import SourceRead, part_chain, templates
+    from tasks.poses.derivations import SourceRead, part_chain, selection, templates
 
     read = tuple(
         SourceRead(
@@ -82,6 +82,7 @@ def pose_templates(here: Machine, form: PoseTemplatesForm) -> Manifest:
         "inspected": [chain.inspected for chain in chains],
         "keypoints": [chain.keypoints for chain in chains],
         "described": [chain.described for chain in chains],
+        "selected": [selection(each, form, here) for each in read],
         "previews": [chain.preview for chain in chains],
     }
     made = {name: [realise(each, here.store).record for each in steps] for name, steps in wanted.items()}

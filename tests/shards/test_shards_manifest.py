@@ -13,10 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tasks.reports.build_facts import BuildFacts
 from tasks.schema.errors import ConfigError, StoreError
 from tasks.schema.records import ShardRecord
 from tasks.shards.code_version import code_version
-from tasks.shards.derive import AccountingError, realise
+from tasks.shards.derive import AccountingError, Derivation, realise
 from tasks.shards.funnel import FunnelLine, unaccounted
 from tasks.shards.manifest import (
     BuildModel,
@@ -29,7 +30,7 @@ from tasks.shards.manifest import (
 )
 from tasks.shards.store import Store
 from tests.shards.faulty_files import CountingFiles, ForgetfulFiles, KilledFiles, PowerLossError, UnsyncedFiles
-from tests.shards.sample_stages import build
+from tests.shards.sample_stages import KeepSmall, LimitConfig, Make, MakeConfig, build
 
 TOP = Path(__file__).parents[2]
 
@@ -72,6 +73,22 @@ def test_funnel_counts_every_record_once(tmp_path: Path) -> None:
     }
     with pytest.raises(KeyError):
         manifest.funnel.line("dream")
+
+
+def test_an_output_that_another_build_made_first_leads_to_nothing_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    builds = []
+    for rows in (20, 30):  # nothing is kept of either, so that what is made of the two is one output
+        made = Derivation(Make(MakeConfig(rows=rows)))
+        small = Derivation(KeepSmall(LimitConfig(limit=0)), (made,))
+        steps = {"made": made, "small": small, "smaller": Derivation(KeepSmall(LimitConfig(limit=5)), (small,))}
+        records = {name: [realise(each, store).record] for name, each in steps.items()}
+        builds.append(build_manifest(store, "sample", {}, records))
+    assert builds[0].outputs["smaller"] == builds[1].outputs["smaller"]
+    assert [[line.rows_in for line in build.funnel.lines] for build in builds] == [[20, 20], [30, 30]]
+    facts = BuildFacts(store, builds[1], builds[1].digest)
+    (last,) = (shard for shard in facts.shards_of("keep_small") if shard.key == builds[1].outputs["smaller"][0].key)
+    assert [record.rows_in for record in facts.above(last).values()] == [30, 30]
 
 
 def test_what_is_only_looked_up_in_is_listed_beside_the_flow(tmp_path: Path) -> None:

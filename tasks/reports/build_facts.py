@@ -94,7 +94,7 @@ class BuildFacts:
     @cached_property
     def _alike(self) -> Mapping[tuple[str, str], Ref]:
         """Stage and digest -> the output with these bytes that is nearest to the sources."""
-        return {(record.stage, record.data.digest): ref for ref, record in reversed(self.records.items())}
+        return {(record.stage, record.data.digest): ref for ref, record in reversed([*self.records.items()])}
 
     @cached_property
     def flow_refs(self) -> frozenset[Ref]:

@@ -245,14 +245,22 @@ def runs_of(finals: Sequence[ShardRecord], find: Callable[[InputRef], ShardRecor
     records = {record.ref: record for record in finals}
     ours = {(record.stage, record.data.digest): record.ref for record in reversed(finals)}
     depths: dict[InputRef, int] = {}
+    led_to: dict[InputRef, InputRef] = {}
+    under_way: list[InputRef] = []
 
     def own(ref: InputRef) -> InputRef:
-        return ref if ref in records else ours.get((ref.stage, ref.digest), ref)
+        """The one of ours that stands for an input, unless that is what is being made of it."""
+        if ref not in led_to:
+            alike = ref if ref in records else ours.get((ref.stage, ref.digest), ref)
+            led_to[ref] = ref if alike in under_way else alike
+        return led_to[ref]
 
     def depth(ref: InputRef) -> int:
         if ref not in depths:
             record = records[ref] = records.get(ref) or find(ref)
+            under_way.append(ref)
             depths[ref] = 1 + max((depth(own(below)) for below in _made_for(record)), default=-1)
+            under_way.pop()
         return depths[ref]
 
     for record in finals:

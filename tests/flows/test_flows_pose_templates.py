@@ -156,7 +156,7 @@ def test_controls_come_back_and_into_no_export(first: tuple[BuildSummary, object
     [
         pytest.param({"sources": (mannequins(limit=12),)}, {"select", "combine"}, marks=pytest.mark.slow),
         pytest.param({"photos": PhotoRules(min_side_px=300)}, {"inspect"}, marks=pytest.mark.slow),
-        ({"keypoints": KeypointRules(min_joints=9)}, {"keypoints"}),
+        pytest.param({"keypoints": KeypointRules(min_joints=9)}, {"keypoints"}, marks=pytest.mark.slow),
         ({"photos": PhotoRules(near_duplicate_distance=3)}, set()),
     ],
 )

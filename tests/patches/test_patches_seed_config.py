@@ -60,7 +60,7 @@ def test_our_own_file_says_the_same_in_its_form(tmp_path: Path) -> None:
 
 def test_our_own_file_names_every_parameter(tmp_path: Path) -> None:
     given = example("own.yaml", tmp_path)
-    assert VideoPatchesForm.model_fields.keys() - given.keys() <= {"stability", "detail", "only_stages"}
+    assert VideoPatchesForm.model_fields.keys() - given.keys() <= {"stability", "detail", "only_stages", "controls"}
     for part in ("planning", "machine"):
         assert VideoPatchesForm.model_fields[part].annotation.model_fields.keys() == given[part].keys()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEP = 12
+STEPS = {"music_to_pose": 12, "pose_templates": 12, "runway_street": 12, "video_patches": 12, "webbody": 48}
 """Every point takes a process of some seconds; the steps of all stages begin at different points."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def killed(dataset: str, folder: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.flows.kill_points", dataset, str(folder), str(STEP)],
+        [sys.executable, "-m", "tests.flows.kill_points", dataset, str(folder), str(STEPS[dataset])],
         check=False,
         capture_output=True,
         text=True,

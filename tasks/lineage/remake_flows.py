@@ -176,6 +176,7 @@ def _webbody(machine: Machine, manifest: Manifest) -> Outputs:
     joined = Joined(build, machine)
     return {
         "urls": lambda: [urls(part) for part in build.read],
+        "downloads": lambda: [chain.downloaded for chain in joined.every],
         "photos": lambda: [chain.photos for chain in joined.every],
         "people": lambda: [chain.people for chain in joined.every],
         "faces": lambda: [chain.faces for chain in joined.every],

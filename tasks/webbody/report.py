@@ -39,9 +39,6 @@ ReviewForm = Literal["label_studio", "fiftyone"]
 
 TableRows = list[dict[str, str | int | float]]
 
-OUTPUTS = ("urls", "photos", "people", "faces", "recognised", "gated", "neighbours", "identities", "clean", "members")
-"""Names of the final shards in the manifest, in the order of the steps."""
-
 DECIDED = ("identities", "clean", "members")
 """Stages whose facts tell which thresholds held."""
 
@@ -52,6 +49,7 @@ def webbody_manifest(build: Build, machine: Machine) -> Manifest:
     every = joined.every
     wanted: dict[str, Sequence[Derivation]] = {
         "urls": [urls(part) for part in build.read],
+        "downloads": [chain.downloaded for chain in every],
         "photos": [chain.photos for chain in every],
         "people": [chain.people for chain in every],
         "faces": [chain.faces for chain in every],
@@ -63,9 +61,9 @@ def webbody_manifest(build: Build, machine: Machine) -> Manifest:
         "members": [joined.members],
     }
     outputs: dict[str, list[ShardRecord]] = {}
-    for name in OUTPUTS:
-        records = [record for each in wanted[name] if (record := committed(each, machine.store)) is not None]
-        if records and len(records) == len(wanted[name]):
+    for name, steps in wanted.items():
+        records = [record for each in steps if (record := committed(each, machine.store)) is not None]
+        if records and len(records) == len(steps):
             outputs[name] = records
     flow = FLOW if "members" in outputs else UNFINISHED
     params = build.config.build_params() | {"previous": build.previous.model_dump(mode="json")}

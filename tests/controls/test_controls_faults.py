@@ -11,6 +11,9 @@ from tests.controls.faults import Check, Fault, open_checks, planted_faults, try
 
 CLEAN = 100
 
+# albumentations deprecates a name that img2dataset's resizer uses; where a fault is planted, the resizer runs in a fork
+pytestmark = pytest.mark.filterwarnings("ignore:value is deprecated, use fill instead:DeprecationWarning")
+
 
 @cache
 def checks(real: Path | None) -> dict[str, Check]:
@@ -40,6 +43,7 @@ def test_a_fault_is_laid_at_its_stage_with_real_models(fault: Fault, real_data: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_clean_builds_give_no_alarm() -> None:
     photos = ("pose_templates", "runway_street")
     alarms = [

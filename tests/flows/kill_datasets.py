@@ -94,7 +94,7 @@ def music_to_pose(top: Path, real: Path) -> Dataset:
         publish_manifest(here.store, manifest)
         videos, samples = video_shards(made, here)
         folder = output_folder(config, here)
-        write_exports(videos, samples, folder, config.exports, manifest, overview_of(made, manifest, here))
+        write_exports(videos, samples, folder, config.exports, manifest, (), overview_of(made, manifest, here))
 
     return Dataset(config, build, models)
 

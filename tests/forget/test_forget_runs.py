@@ -4,6 +4,7 @@ import json
 from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from tasks.forget.exports_names import Names
 from tasks.forget.runs import ArtifactText, RunText, affected, erased_artifacts, naming_runs
@@ -27,6 +28,13 @@ def test_what_names_a_sample_or_shows_pictures_goes() -> None:
     assert naming_runs([RunText("other", "{}")], NAMES) == ()
 
 
+def _artifacts(client: SyncPrefectClient) -> list[UUID]:
+    found: list[UUID] = []
+    while page := client.read_artifacts(limit=50, offset=len(found)):
+        found += [each.id for each in page]
+    return found
+
+
 @pytest.mark.slow
 def test_a_server_forgets(prefect_server: None) -> None:
     from prefect.client.orchestration import get_client
@@ -36,14 +44,13 @@ def test_a_server_forgets(prefect_server: None) -> None:
     from tasks.forget.task import erase_from_server
 
     with get_client(sync_client=True) as client:
+        erase_from_server(NAMES)  # other tests of this process left sheets on the same server
+        before = _artifacts(client)
         for number in range(4, 124):
             said = json.dumps([{"sample": f"web/{number:04d}"}])
             client.create_artifact(ArtifactCreate(key="told", type="table", data=said))
         assert erase_from_server(NAMES).things == 1
-        left: list[UUID] = []
-        while page := client.read_artifacts(limit=50, offset=len(left)):
-            left += [each.id for each in page]
-        assert len(left) == 119
+        assert len(_artifacts(client)) == len(before) + 119
     assert erase_from_server(NAMES).things == 0
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         (said,) = erase_from_server(NAMES).problems

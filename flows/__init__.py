@@ -1,4 +1,6 @@
 """One file a dataset, read like a table of contents, and the thin command line."""
 
-FRONT = frozenset({"cli", "console", "inspection", "monitor", "parameters", "places", "printing", "upkeep"})
+FRONT = frozenset(
+    {"cli", "console", "forgetting", "inspection", "monitor", "parameters", "places", "printing", "upkeep"}
+)
 """Modules of the command line; every other one is a flow of its own name."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import flows
-from flows import inspection, upkeep
+from flows import forgetting, inspection, upkeep
 from flows.console import load_flow, run_flow, view_of
 from flows.parameters import assign, defaults, read_config, translated
 from flows.places import connect, store_root
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(inspection.app)
 app.add_typer(upkeep.app)
+app.add_typer(forgetting.app)
 SHARED = ("webbody",)
 """Flows that several runs may work on side by side, each with its `config.share`."""
 

@@ -14,7 +14,6 @@ from tasks.controls.finding import ControlReport, Finding
 from tasks.reports.elements import Html, caution, folded, inside, table, tiles
 from tasks.reports.page import Section
 from tasks.schema.errors import StoreError
-from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.manifest import CONTROLS_SUFFIX
 from tasks.shards.store import Store
 
@@ -28,17 +27,7 @@ def save_controls(store: Store, flow: str, digest: str, report: ControlReport) -
         StoreError: the store cannot be written.
     """
     path = _path(store, flow, digest)
-    with disk_errors_explained(store.root):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = temporary(store.tmp)
-        try:
-            with store.files.create(written) as stream:
-                stream.write((report.model_dump_json(indent=1) + "\n").encode())
-                store.files.sync(stream)
-            store.files.replace(written, path)
-        finally:
-            store.files.remove(written)
-        store.files.sync_folder(path.parent)
+    store.put(path, (report.model_dump_json(indent=1) + "\n").encode())
     return path
 
 

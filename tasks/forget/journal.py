@@ -19,7 +19,6 @@ from pydantic import Field, ValidationError
 from tasks.forget.doomed import Doomed
 from tasks.schema.errors import StoreError
 from tasks.schema.records import Frozen
-from tasks.shards.files import temporary
 from tasks.shards.store import Store
 
 FORGOTTEN = "forgotten"
@@ -213,15 +212,8 @@ def clear(store: Store) -> None:
 
 def put(store: Store, path: Path, data: bytes) -> None:
     """Write a file whole, over whatever is there; durable when this returns."""
-    written = temporary(store.tmp)
-    try:
-        with store.files.create(written) as stream:
-            stream.write(data)
-            store.files.sync(stream)
-        store.files.replace(written, path)
-    finally:
-        store.files.remove(written)
-    _make_durable(store, {path.parent})
+    store.put(path, data)
+    _make_durable(store, {path.parent.parent})
 
 
 def _make_durable(store: Store, folders: Iterable[Path]) -> None:

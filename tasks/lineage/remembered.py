@@ -13,7 +13,6 @@ from typing import TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from tasks.schema.errors import StoreError
-from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.manifest import BUILD_SUFFIX, Manifest, publish_manifest
 from tasks.shards.store import Store
 
@@ -47,18 +46,8 @@ def remember_build(store: Store, manifest: Manifest, build: BaseModel) -> Path:
     path = _path(store, manifest.flow, manifest.digest)
     said = _replaced(build.model_dump(mode="json"), str(store.root), _STORE)
     data = (dumps(said, sort_keys=True, indent=1) + "\n").encode()
-    with disk_errors_explained(store.root):
-        if path.exists() and path.read_bytes() == data:
-            return path
-        written = temporary(store.tmp)
-        try:
-            with store.files.create(written) as stream:
-                stream.write(data)
-                store.files.sync(stream)
-            store.files.replace(written, path)
-        finally:
-            store.files.remove(written)
-        store.files.sync_folder(path.parent)
+    if not path.exists() or path.read_bytes() != data:
+        store.put(path, data)
     return path
 
 

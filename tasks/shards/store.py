@@ -83,12 +83,7 @@ class Store:
             return
         erased = record.model_copy(update={"erased": True})
         with disk_errors_explained(self.root):
-            written = temporary(self.tmp)
-            with self.files.create(written) as stream:
-                stream.write(erased.model_dump_json(indent=1).encode())
-                self.files.sync(stream)
-            self.files.replace(written, self.record_path(record.stage, record.key))
-            self.files.sync_folder(self.folder(record.stage, record.key))
+            self.put(self.record_path(record.stage, record.key), erased.model_dump_json(indent=1).encode())
             self.files.remove(self.data_path(record))
 
     def withdraw(self, record: ShardRecord) -> None:
@@ -141,6 +136,23 @@ class Store:
             except FileNotFoundError:
                 self.demand_same()
                 raise
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Make a file below the root hold these bytes, in place of others: whole or not at all, durable then.
+
+        Raises:
+            StoreError: the disk takes no more, or is not there any more.
+        """
+        with self.explained():
+            written = temporary(self.tmp)
+            try:
+                with self.files.create(written) as stream:
+                    stream.write(data)
+                    self.files.sync(stream)
+                self.files.replace(written, path)
+            finally:
+                self.files.remove(written)
+            self.files.sync_folder(path.parent)
 
     def drop(self, stage: str, key: str) -> None:
         """Make an output not count any more; its files stay until they are made again or swept."""

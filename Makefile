@@ -25,7 +25,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test test-all check lock golden clean
+.PHONY: help install demo up down status test test-all test-gpu check lock golden clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ test: $(STAMP) ## The tests that need nothing, in a few minutes
 
 test-all: $(STAMP) ## What `test` leaves out: slow, engine, GPU, and real data where MANNEQUIN_REAL_DATA is set
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(slow or gpu or engine or real) and not network"
+
+test-gpu: $(STAMP) ## Networks on a GPU against the CPU, and how fast they go; skips without one
+	@$(BIN)/python -m pytest -q -s -m gpu
 
 check: $(STAMP) ## Lint, format, types, architecture
 	@$(BIN)/ruff check .

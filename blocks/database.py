@@ -1,5 +1,6 @@
 """Which Postgres holds the pose templates."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,8 @@ from pydantic import ConfigDict, Field, SecretStr, model_validator
 from blocks.saved import saved_or_default
 from tasks.schema.errors import ConfigError
 from tasks.schema.home import postgres_folder
+
+URL = "MANNEQUIN_DATABASE_URL"
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,29 @@ class Database(Block):
     url: SecretStr = Field(
         SecretStr(""),
         title="URL",
-        description="postgresql://user:password@host:5432/name; empty: the embedded Postgres under MANNEQUIN_HOME.",
+        description=f"postgresql://user:password@host:5432/name; empty: the variable {URL}, else the embedded one.",
     )
 
     @model_validator(mode="after")
     def _is_postgres(self) -> Self:
-        url = self.url.get_secret_value()
-        if "://" in url and not url.startswith("postgres"):
-            raise ConfigError("The Database's URL must start with postgresql://.")
+        _checked(self.url.get_secret_value(), "The Database's URL")
         return self
 
     def place(self) -> DatabasePlace:
-        return DatabasePlace(self.url.get_secret_value(), postgres_folder())
+        url = self.url.get_secret_value() or _checked(os.environ.get(URL, ""), URL)
+        return DatabasePlace(url, postgres_folder())
+
+
+def _checked(url: str, what: str) -> str:
+    if "://" in url and not url.startswith("postgres"):
+        raise ConfigError(f"{what} must start with postgresql://.")
+    return url
 
 
 def load_database(name: str = "default") -> DatabasePlace:
     """The Postgres that the Database block `name` says.
 
     Raises:
-        ConfigError: no such block is saved.
+        ConfigError: no such block is saved, or the variable holds no address of a Postgres.
     """
     return saved_or_default(Database, name).place()

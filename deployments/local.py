@@ -14,13 +14,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deployments.processes import Service, ServiceError, is_taken
+from deployments.runs import end_lost_runs, stop_runs
 from tasks.catalog.embedded import stop_embedded
 from tasks.schema.errors import ConfigError, MannequinError
 from tasks.schema.home import home, postgres_folder, server_record
@@ -42,11 +43,19 @@ _SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "500",
+    # A night starts its runs one after another: each would wait 10 s for the worker to look.
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+}
+_DATABASE_FAULTS = {
+    "Can't locate revision": "was made by a newer Prefect than this one, which cannot read it: start that one",
+    "file is not a database": "is damaged",
+    "database disk image is malformed": "is damaged",
 }
 _FOLDERS = ("MANNEQUIN_MODELS", "MANNEQUIN_REAL_DATA", "WEBBODY_DATA_ROOT")
 """Variables with folders, absolute for processes that run elsewhere."""
 _SERVER_S = 180.0
 _WORKER_S = 90.0
+_COMES_BACK_S = 45.0
 
 
 def server() -> Service:
@@ -108,8 +117,9 @@ def down() -> None:
     with _one_at_a_time():
         url = server().url()
         worked = worker().stop()
-        if worked and url is not None:
-            _end_runs(url)
+        if url is not None:
+            for name in stop_runs(partial(ask, url), url, POOL):
+                say("run", f"{name} was ended")
         stopped = {"worker": worked, "Prefect server": server().stop()}
         stopped["embedded Postgres"] = stop_embedded(postgres_folder())
         for what, was_running in stopped.items():
@@ -143,8 +153,24 @@ def _ensure_server() -> str:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     (home() / "prefect").mkdir(parents=True, exist_ok=True)
     service.start(command, environment(url), home(), url)
-    service.wait(partial(answers, url), _SERVER_S)
+    try:
+        service.wait(partial(answers, url), _SERVER_S)
+    except ServiceError as error:
+        raise _explained(error, service) from error
     return url
+
+
+def _explained(error: ServiceError, service: Service) -> MannequinError:
+    """What can be done about a server that does not start."""
+    log = service.log.read_text(errors="replace") if service.log.exists() else ""
+    database = home() / "prefect" / "prefect.db"
+    for said, means in _DATABASE_FAULTS.items():
+        if said in log:
+            return ServiceError(
+                f"The server's database {database} {means}. Move it away to begin with an empty one: it holds runs, "
+                f"saved blocks and schedules; datasets are in the store, and stay. (log: {service.log})"
+            )
+    return error
 
 
 def _port(last_url: str | None) -> int:
@@ -180,10 +206,12 @@ def _register(url: str) -> None:
 
 def _ensure_worker(url: str) -> None:
     service = worker()
-    if service.pid() is not None and service.url() == url and _polls(url, service.started()):
+    if service.pid() is not None and service.url() == url and _comes_back(url, service):
         say(service.name, "runs already")
         return
     service.stop()
+    for name in end_lost_runs(partial(ask, url), url, POOL, WORKER):
+        say("run", f"{name} had lost its worker and was ended")
     say(service.name, "starting")
     command = [
         sys.executable,
@@ -202,6 +230,14 @@ def _ensure_worker(url: str) -> None:
     service.wait(lambda: _polls(url, service.started()), _WORKER_S)
 
 
+def _comes_back(url: str, service: Service) -> bool:
+    """Whether a worker that lives polls this server; after a restart of the server it does so a little later."""
+    with suppress(ServiceError):
+        service.wait(lambda: _polls(url, service.started()), _COMES_BACK_S)
+        return True
+    return False
+
+
 def _polls(url: str, since: float) -> bool:
     """Whether the worker is online and has said so since a time, in seconds of the epoch."""
     return any(
@@ -210,15 +246,6 @@ def _polls(url: str, since: float) -> bool:
         and datetime.fromisoformat(found["last_heartbeat_time"]).timestamp() >= since
         for found in ask(url, f"work_pools/{POOL}/workers/filter", {}) or ()
     )
-
-
-def _end_runs(url: str) -> None:
-    """Runs whose worker was just stopped have ended, and would count as running for ever."""
-    alive = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    for found in ask(url, "flow_runs/filter", {"flow_runs": alive, "work_pools": {"name": {"any_": [POOL]}}}) or ():
-        state = {"type": "CRASHED", "message": "The worker was stopped by `make down`."}
-        ask(url, f"flow_runs/{found['id']}/set_state", {"state": state, "force": True})
-        say("run", f"{found['name']} was ended")
 
 
 @contextmanager

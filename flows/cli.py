@@ -2,16 +2,14 @@
 
 import shlex
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Annotated, Any
 
 import typer
 
-import flows
-from flows import forgetting, inspection, upkeep
-from flows.console import load_flow, run_flow, view_of
+from flows import forgetting, inspection, planning, saving, upkeep
+from flows.console import demand_flow, flow_names, load_flow, run_flow, view_of
 from flows.parameters import assign, defaults, read_config, translated
-from flows.places import connect, store_root
+from flows.places import connect, named_store
 from flows.printing import ERR, OUT, errors_explained, summary_lines
 from tasks.schema.errors import ConfigError
 
@@ -23,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(inspection.app)
 app.add_typer(upkeep.app)
+app.add_typer(saving.app)
+app.add_typer(planning.app)
 app.add_typer(forgetting.app)
 SHARED = ("webbody",)
 """Flows that several runs may work on side by side, each with its `config.share`."""
@@ -39,8 +39,7 @@ def run(
 ) -> None:
     """Run a flow here and now, on the Prefect server that `make up` started."""
     with errors_explained():
-        if flow not in flow_names():
-            raise ConfigError(f"There is no flow {flow!r}: there is {', '.join(flow_names())}.")
+        demand_flow(flow)
         given = {} if config is None else {"config": translated(flow, read_config(config), ERR)}
         connect()
         loaded = load_flow(flow, verbose=verbose)
@@ -95,34 +94,42 @@ def commands(
 
 @app.command()
 def monitor(
-    tree: Annotated[Path | None, typer.Argument(help="The folder of the patches; the store's where not given.")] = None,
+    tree: Annotated[
+        str | None,
+        typer.Argument(help="A folder of patches, or video_patches for the store's: that build, film by film."),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="Name of a Store block; default: the one the run used.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print once and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print once, as JSON.")] = False,
 ) -> None:
-    """Watch a build of video_patches that runs, or look at one that has ended."""
+    """Watch every run on a store, from any terminal, and the machine; or a build of video_patches in detail."""
     with errors_explained():
-        from flows.monitor import show_build
+        if tree is None:
+            from flows.monitor import show_runs
 
-        show_build(tree, store, OUT, once=once, as_json=as_json)
+            show_runs(store or "default", OUT, once=once, as_json=as_json)
+        else:
+            from flows.monitor_patches import show_build
+
+            folder = None if tree == "video_patches" else Path(tree)
+            show_build(folder, store, OUT, once=once, as_json=as_json)
 
 
 @app.command()
 def status(store: Annotated[str, typer.Option(help="Name of a Store block.")] = "default") -> None:
     """Say which server is used, where the store is, and what was built last."""
     with errors_explained():
-        root = store_root(store)
-        OUT.print(f"Store    {root}", markup=False)
+        where = named_store(store)
+        OUT.print(f"Store    {where.place}", markup=False)
         try:
             OUT.print(f"Prefect  {connect()}", markup=False)
         except ConfigError:
             OUT.print("Prefect  not running; `make up` starts it")
         from tasks.shards.manifest import read_manifest
-        from tasks.shards.store import Store
 
         for name in flow_names():
-            if (root / "builds" / name / "latest.json").exists():
-                build = read_manifest(Store(root), name)
+            if where.files.has(where.root / "builds" / name / "latest.json"):
+                build = read_manifest(where, name)
                 rows = {what: sum(_rows(build, ref.key) for ref in refs) for what, refs in build.outputs.items()}
                 OUT.print(f"{name}  {build.digest[:12]}  " + ", ".join(f"{n} {what}" for what, n in rows.items()))
 
@@ -135,11 +142,6 @@ def share_commands(flow: str, gpus: int, config: Path) -> list[str]:
         for gpu in range(gpus)
     ]
     return [*each, "# afterwards, once:", run]
-
-
-def flow_names() -> list[str]:
-    """Every flow: the modules of this package, each named as its flow."""
-    return sorted(module.name for module in iter_modules(flows.__path__) if module.name not in flows.FRONT)
 
 
 def _rows(build: Any, key: str) -> int:

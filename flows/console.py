@@ -9,12 +9,14 @@ from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from rich.console import Console
 from rich.markup import escape
 
+import flows
 from flows.parameters import faults
 from tasks.schema.errors import ConfigError, MannequinError
 
@@ -33,6 +35,21 @@ class FlowFailedError(MannequinError):
     """A flow ended without its result."""
 
 
+def flow_names() -> list[str]:
+    """Every flow: the modules of this package, each named as its flow."""
+    return sorted(module.name for module in iter_modules(flows.__path__) if module.name not in flows.FRONT)
+
+
+def demand_flow(name: str) -> None:
+    """See that there is a flow of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in flow_names():
+        raise ConfigError(f"There is no flow {name!r}: there is {', '.join(flow_names())}.")
+
+
 def load_flow(name: str, *, verbose: bool) -> "Flow[Any, Any]":
     """Import a flow, and Prefect with it."""
     if not verbose:
@@ -46,7 +63,7 @@ def view_of(flow: str, parameters: dict[str, Any], console: Console) -> Abstract
     config, places = parameters.get("config"), parameters.get("places", {})
     if flow != "video_patches" or not console.is_terminal or not isinstance(config, dict):
         return None
-    from flows.monitor import watching
+    from flows.monitor_patches import watching
     from flows.places import store_root
     from tasks.patches.build_plan import DEFAULT_TREE
     from tasks.shards.store import Store
@@ -70,7 +87,7 @@ def run_flow(
     Raises:
         MannequinError: the parameters do not fit, or the flow failed.
     """
-    _check(flow, parameters)
+    check(flow, parameters)
     signal.signal(signal.SIGINT, _Interrupt(console))
     with beside or nullcontext(), nullcontext() if verbose else Progress(console, live=beside is None):
         state: State[Any] = cast("Any", flow)(**parameters, return_state=True)
@@ -83,7 +100,12 @@ def run_flow(
     raise FlowFailedError(f"{flow.name} ended {state.name}: {type(error).__name__}: {error}. `--verbose` shows where.")
 
 
-def _check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
+def check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
+    """Whether a flow takes these parameters.
+
+    Raises:
+        ConfigError: what does not fit, or is missing.
+    """
     from prefect.exceptions import ParameterTypeError, SignatureMismatchError
     from pydantic import ValidationError
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.places import database_uri, store_root, this_machine
+from flows.places import database_uri, named_store, this_machine
 from flows.printing import ERR, OUT, errors_explained, table_lines
 
 app = typer.Typer()
@@ -24,9 +24,8 @@ def explain(
     with errors_explained():
         from tasks.lineage.explain import explain as explained
         from tasks.lineage.text import lines_of
-        from tasks.shards.store import Store
 
-        answer = explained(Store(store_root(store)), what, exports or ())
+        answer = explained(named_store(store), what, exports or ())
         OUT.print(answer.model_dump_json(indent=1) if as_json else "\n".join(lines_of(answer)), markup=False)
 
 
@@ -61,9 +60,8 @@ def report(
         from tasks.reports.build_facts import BuildFacts
         from tasks.reports.page import write_report
         from tasks.reports.whole import whole_page
-        from tasks.shards.store import Store
 
-        facts = BuildFacts.named(Store(store_root(store)), build)
+        facts = BuildFacts.named(named_store(store), build)
         OUT.print(str(write_report(facts, whole_page(facts), output)), markup=False)
 
 
@@ -96,9 +94,8 @@ def compare(
         from tasks.reports.build_facts import BuildFacts
         from tasks.reports.compare import compare as compared
         from tasks.reports.compare import comparison_lines
-        from tasks.shards.store import Store
 
-        where = Store(store_root(store))
+        where = named_store(store)
         found = compared(BuildFacts.named(where, before), BuildFacts.named(where, after))
         OUT.print("\n".join(comparison_lines(found)), markup=False)
 

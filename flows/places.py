@@ -12,7 +12,9 @@ from tasks.schema.errors import ConfigError, SourceError
 from tasks.schema.home import home, postgres_folder, server_record
 
 if TYPE_CHECKING:
+    from blocks.database import DatabasePlace
     from tasks.machine.places import Machine
+    from tasks.shards.store import Store
 
 
 def connect() -> str:
@@ -44,8 +46,20 @@ def blocks_are_known(*names: str) -> bool:
     return True
 
 
+def named_store(name: str) -> "Store":
+    """The store that a block names."""
+    if blocks_are_known(name):
+        from tasks.machine.task import store_of
+
+        with server_explained():
+            return store_of(name)
+    from tasks.shards.opening import open_store
+
+    return open_store(home())
+
+
 def store_root(name: str) -> Path:
-    """The root of the store that a block names."""
+    """The folder of the store that a block names."""
     if not blocks_are_known(name):
         return home()
     from blocks import load_store
@@ -65,37 +79,32 @@ def this_machine(store: str, models: str) -> "Machine":
     from tasks.ingest.hub import HubAccess
     from tasks.machine.places import Machine
     from tasks.models.zoo import Zoo
-    from tasks.shards.store import Store
+    from tasks.shards.opening import open_store
 
-    return Machine(Store(home()), HubAccess(), Zoo.from_environment())
+    return Machine(open_store(home()), HubAccess(), Zoo.from_environment())
 
 
 def database_uri(name: str) -> str:
     """Of the database that a block names; the embedded one is started."""
-    url, folder = "", postgres_folder()
-    if blocks_are_known(name):
-        from blocks import load_database
-
-        with server_explained():
-            place = load_database(name)
-        url, folder = place.url, place.embedded_folder
-    if not url and not folder.exists():
-        raise SourceError(f"There is no database at {folder} yet: run the flow pose_templates first.")
+    place = _database(name)
+    if not place.url and not place.embedded_folder.exists():
+        raise SourceError(f"There is no database at {place.embedded_folder} yet: run the flow pose_templates first.")
     from tasks.catalog.embedded import start_embedded
 
-    return url or start_embedded(folder)
+    return place.url or start_embedded(place.embedded_folder)
 
 
 def has_database(name: str) -> bool:
     """Whether there is a database: the default one is there once a flow has used it."""
-    if name != "default" or postgres_folder().exists():
-        return True
-    if not blocks_are_known(name):
-        return False
-    from blocks import load_database
+    return name != "default" or postgres_folder().exists() or bool(_database(name).url)
+
+
+def _database(name: str) -> "DatabasePlace":
+    known = blocks_are_known(name)
+    from blocks.database import Database, load_database
 
     with server_explained():
-        return bool(load_database(name).url)
+        return load_database(name) if known else Database().place()
 
 
 @contextmanager

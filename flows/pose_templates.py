@@ -3,19 +3,17 @@
 Requires: the blocks named by `places` (each has a default that needs no service and no account).
 """
 
-import os
-
 from prefect import flow
-from prefect.futures import wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.machine.runner import HERE_RUNNER, Runner
+from tasks.mapping.task import Mapper, mapping
 from tasks.poses.build import BuildSummary
 from tasks.poses.config import PoseTemplatesForm
 from tasks.poses.derivations import SourceRead
 from tasks.poses.task import (
     combine_sources,
-    describe_part,
+    describe_parts,
     export_folders,
     export_parquet,
     fill_postgres,
@@ -27,16 +25,19 @@ from tasks.poses.task import (
 from tasks.poses.waves import next_wave
 from tasks.reports.task import send_controls, write_page
 from tasks.schema.sources import PhotoSource
+from tasks.watching.task import WATCHED
 
-WORKERS = os.cpu_count() or 2
 DEFAULTS = PoseTemplatesForm()
 HERE = PlaceNames()
 
 
-@flow(name="pose_templates", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS))  # type: ignore[arg-type]
-def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HERE) -> BuildSummary:
+@flow(name="pose_templates", **WATCHED)
+def pose_templates(
+    config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HERE, runner: Runner = HERE_RUNNER
+) -> BuildSummary:
     """Build the pose templates and bring Postgres to them; what was made before is found, not made again."""
-    read = tuple(read_source(source, config, places) for source in config.sources)
+    with mapping(runner) as mapped:
+        read = tuple(read_source(source, config, places, runner, mapped) for source in config.sources)
     build = combine_sources.submit(read, config, places).result()
     pictures = publish_previews(build, places)
     wanted = {export_folders: config.exports.folders, export_parquet: config.exports.parquet}
@@ -56,15 +57,15 @@ def pose_templates(config: PoseTemplatesForm = DEFAULTS, places: PlaceNames = HE
     )
 
 
-def read_source(source: PhotoSource, config: PoseTemplatesForm, places: PlaceNames) -> SourceRead:
+def read_source(
+    source: PhotoSource, config: PoseTemplatesForm, places: PlaceNames, runner: Runner, mapped: Mapper
+) -> SourceRead:
     """Describe a source's photos wave by wave, until enough of them are kept or there are no more."""
     listing = list_parts(source, config, places)
     read = opened = SourceRead.upto(source, listing, 0)
     kept: dict[str, int] = {}
     while wave := next_wave(listing, len(read.parts), config.quotas(source), kept):
-        described = [describe_part.submit(opened, part, config, places) for part in wave]
-        wait(described)
-        [part.result() for part in described]
+        mapped(describe_parts, wave, opened, config, places, runner)
         read = SourceRead.upto(source, listing, len(read.parts) + len(wave))
         kept = select_templates.submit(read, config, places).result()
     return read

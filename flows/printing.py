@@ -14,8 +14,8 @@ from tasks.schema.errors import MannequinError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(highlight=False, soft_wrap=True, stderr=True)
+OUT = Console(highlight=False, emoji=False, soft_wrap=True)
+ERR = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def summary_lines(summary: "BaseModel", indent: str = "") -> list[str]:

@@ -4,46 +4,45 @@ Requires: the blocks named by `places` (each has a default that needs no service
 model that `config` names.
 """
 
-import os
-
 from prefect import flow
-from prefect.futures import wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.machine.runner import HERE_RUNNER, Runner
+from tasks.mapping.task import mapping
 from tasks.reports.task import send_controls, write_page
-from tasks.runway_street.build import Build, Summary
+from tasks.runway_street.build import Summary
 from tasks.runway_street.config import RunwayStreetForm
-from tasks.runway_street.derivations import PartRead, parts_of
+from tasks.runway_street.derivations import parts_of
 from tasks.runway_street.task import (
     compare_sides,
     export_build,
     group_looks,
     learn_categories,
     list_source,
-    look_at_part,
+    look_at_parts,
     open_build,
-    predict_part,
+    predict_parts,
     publish_build,
     report_build,
 )
+from tasks.watching.task import WATCHED
 
-WORKERS = os.cpu_count() or 2
 HERE = PlaceNames()
 
 
-@flow(name="runway_street", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS))  # type: ignore[arg-type]
-def runway_street(config: RunwayStreetForm, places: PlaceNames = HERE) -> Summary:
+@flow(name="runway_street", **WATCHED)
+def runway_street(config: RunwayStreetForm, places: PlaceNames = HERE, runner: Runner = HERE_RUNNER) -> Summary:
     """Compare the runway with the street as far as `config.until`; what was made before is found, not made again."""
     read = tuple(part for source in config.sources for part in parts_of(list_source(source, config, places)))
-    look_at_parts(read, config, places)
-    build = open_build(read, config, places)
-    if "groups" in config.steps:
-        group_looks(build, places)
-    if "classifier" in config.steps:
-        learn_categories(build, places)
-    if "predict" in config.steps:
-        predict(build, places)
+    with mapping(runner) as mapped:
+        mapped(look_at_parts, read, config, places, runner)
+        build = open_build(read, config, places)
+        if "groups" in config.steps:
+            group_looks(build, places)
+        if "classifier" in config.steps:
+            learn_categories(build, places)
+        if "predict" in config.steps:
+            mapped(predict_parts, range(len(read)), build, places)
     if "trends" in config.steps:
         compare_sides(build, places)
     build = publish_build(build, places)
@@ -52,17 +51,3 @@ def runway_street(config: RunwayStreetForm, places: PlaceNames = HERE) -> Summar
         send_controls(build, places)
     write_page(build, places)
     return report_build(build, exports, places)
-
-
-def look_at_parts(read: tuple[PartRead, ...], config: RunwayStreetForm, places: PlaceNames) -> None:
-    """Photos, labels and embeddings of all parts, a part a task."""
-    looks = [look_at_part.submit(part, config, places) for part in read]
-    wait(looks)
-    [look.result() for look in looks]
-
-
-def predict(build: Build, places: PlaceNames) -> None:
-    """Categories of all photos, a part a task."""
-    predictions = [predict_part.submit(build, number, places) for number in range(len(build.read))]
-    wait(predictions)
-    [prediction.result() for prediction in predictions]

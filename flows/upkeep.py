@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.places import store_root
+from flows.places import named_store
 from flows.printing import OUT, errors_explained
 from tasks.schema.errors import SourceError
 
@@ -32,15 +32,14 @@ def verify(
 ) -> None:
     """Read every byte of a store and say what is not as it was written."""
     with errors_explained():
-        root = store_root(store)
-        if not root.exists():
-            raise SourceError(f"There is no store at {root} yet: run a flow first.")
-        from tasks.shards.store import Store
+        where = named_store(store)
+        if not where.root.exists():
+            raise SourceError(f"There is no store at {where.root} yet: run a flow first.")
         from tasks.shards.verify import verify_store
 
-        report = verify_store(Store(root), drop_damaged=drop)
+        report = verify_store(where, drop_damaged=drop)
         size = f"{report.bytes / 1e6:,.1f} MB"
-        OUT.print(f"{report.records} outputs, {report.files} files, {report.rows} rows, {size} read in {root}")
+        OUT.print(f"{report.records} outputs, {report.files} files, {report.rows} rows, {size} read in {where.place}")
         for damage in report.damage:
             OUT.print(f"[red]{escape(damage.path)}[/]: {escape(damage.problem)}")
         if not report.ok:
@@ -58,9 +57,8 @@ def delete(
     """Delete all that one stage ever made; the next run makes again what it needs."""
     with errors_explained():
         from tasks.shards.delete import delete_outputs, outputs_of
-        from tasks.shards.store import Store
 
-        where = Store(store_root(store))
+        where = named_store(store)
         found = outputs_of(where, stage)
         used = ", ".join(f"{count} of {name}" for name, count in found.made_of_them.items()) or "nothing"
         OUT.print(f"{stage}: {len(found.records)} outputs, {found.rows} rows, {found.bytes / 1e6:,.1f} MB")
@@ -79,9 +77,7 @@ def verdicts(
 ) -> None:
     """Put down what people said: later builds go by it, and cards tell the error rates that follow."""
     with errors_explained():
-        from tasks.shards.store import Store
-
-        where = Store(store_root(store))
+        where = named_store(store)
         if of is Subject.FACES:
             from tasks.identity.review_forms import read_verdicts_of
             from tasks.identity.review_ledger import add_verdicts, read_verdicts

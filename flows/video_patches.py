@@ -4,29 +4,26 @@ Requires: an ffmpeg with zscale (the one that imageio-ffmpeg brings), and the bl
 has a default that needs no service and no account.
 """
 
-import os
-
 from prefect import flow
-from prefect.futures import wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.machine.runner import HERE_RUNNER, Runner
+from tasks.mapping.task import mapping
 from tasks.patches.build import Summary, groups_of
 from tasks.patches.config import VideoPatchesForm
-from tasks.patches.task import cut_pieces, look_at_film, open_build, publish_build, report_build
+from tasks.patches.task import cut_pieces, look_at_films, open_build, publish_build, report_build
 from tasks.reports.task import send_controls, write_page
+from tasks.watching.task import WATCHED
 
-WORKERS = os.cpu_count() or 2
 HERE = PlaceNames()
 
 
-@flow(name="video_patches", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS))  # type: ignore[arg-type]
-def video_patches(config: VideoPatchesForm, places: PlaceNames = HERE) -> Summary:
+@flow(name="video_patches", **WATCHED)
+def video_patches(config: VideoPatchesForm, places: PlaceNames = HERE, runner: Runner = HERE_RUNNER) -> Summary:
     """Cut films into patches as far as `config.until`; what was made before is found, not made again."""
-    looks = [look_at_film.submit(film, config, places) for film in config.films]
-    wait(looks)
-    build = open_build(tuple(look.result() for look in looks), config, places)
-    cuts = tuple(cut_pieces(group, build, places) for group in groups_of(build))
+    with mapping(runner) as mapped:
+        build = open_build(mapped(look_at_films, config.films, config, places), config, places)
+        cuts = tuple(cut_pieces(group, build, places, runner) for group in groups_of(build, mapped.most))
     build = publish_build(build, cuts, places)
     if config.controls:
         send_controls(build, places)

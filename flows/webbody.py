@@ -4,17 +4,17 @@ Requires: the blocks named by `places` (each has a default that needs no service
 models that `config` names. In the EU untargeted scraping of faces for recognition is prohibited since February 2025.
 """
 
-import os
-
 from prefect import flow
-from prefect.futures import wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.machine.places import PlaceNames
+from tasks.machine.runner import HERE_RUNNER, Runner
+from tasks.mapping.task import mapping
 from tasks.reports.task import send_controls, write_page
-from tasks.webbody.build import Summary, groups_of, shared_out
-from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import PartRead, parts_of
+from tasks.watching.task import WATCHED
+from tasks.webbody.build import Summary, shared_out
+from tasks.webbody.config import JOINED, WebBodyForm
+from tasks.webbody.derivations import parts_of
+from tasks.webbody.linkage import LinkageForm
 from tasks.webbody.task import (
     clean_identities,
     divide_members,
@@ -23,25 +23,31 @@ from tasks.webbody.task import (
     export_bundles,
     export_intermediate,
     export_review,
+    find_neighbours,
+    link_apart,
     link_faces,
     list_urls,
-    look_at_part,
+    look_at_parts,
     open_build,
     publish_build,
     report_build,
 )
 
-WORKERS = os.cpu_count() or 2
 HERE = PlaceNames()
+LATEST = LinkageForm()
 
 
-@flow(name="webbody", task_runner=ThreadPoolTaskRunner(max_workers=WORKERS))  # type: ignore[arg-type]
-def webbody(config: WebBodyForm, places: PlaceNames = HERE) -> Summary:
+@flow(name="webbody", **WATCHED)
+def webbody(config: WebBodyForm, places: PlaceNames = HERE, runner: Runner = HERE_RUNNER) -> Summary:
     """Build WebBody as far as `config.until`; what was made before is found, not made again."""
     listed = [part for source in config.sources for part in parts_of(list_urls(source, config, places))]
-    read = look_at_parts(fetch(shared_out(listed, config.share), config, places), config, places)
+    with mapping(runner) as mapped:
+        read = mapped(download_parts, shared_out(listed, config.share), config, places)
+        if config.last_look is not None:
+            mapped(look_at_parts, read, config, places, runner)
     build = open_build(read, config, places)
-    for step, join in {"identities": link_faces, "clean": clean_identities, "members": divide_members}.items():
+    joins = (find_neighbours, link_faces, clean_identities, divide_members)
+    for step, join in zip(JOINED, joins, strict=True):
         if step in config.steps:
             join.submit(build, places).result()
     build = publish_build(build, places)
@@ -56,17 +62,7 @@ def webbody(config: WebBodyForm, places: PlaceNames = HERE) -> Summary:
     return summary.model_copy(update={"exports": exports})
 
 
-def fetch(parts: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> tuple[PartRead, ...]:
-    """The photos of all parts, some parts a task."""
-    groups = [download_parts.submit(group, config, places) for group in groups_of(parts, config, WORKERS)]
-    wait(groups)
-    return tuple(part for group in groups for part in group.result())
-
-
-def look_at_parts(parts: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> tuple[PartRead, ...]:
-    """People, faces and embeddings of all parts, a part a task."""
-    if config.last_look is not None:
-        looks = [look_at_part.submit(part, config, places) for part in parts]
-        wait(looks)
-        [look.result() for look in looks]
-    return parts
+@flow(name="webbody_linkage")
+def webbody_linkage(config: LinkageForm = LATEST, places: PlaceNames = HERE) -> int:
+    """Link the faces of a build on a machine without torch: webbody ran until its neighbours, and finds this after."""
+    return int(link_apart.submit(config, places).result())

@@ -86,7 +86,7 @@ def main() -> None:
     with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=120):
         os.environ["PREFECT_API_URL"] = PREFECT_API_URL.value()
         for name in DATASETS:
-            if name in ("music_to_pose", "webbody") and not real:
+            if asked.flow_kills == 0 or (name in ("music_to_pose", "webbody") and not real):
                 continue
             killed, wrong = flow(name, asked.folder / name, asked.flow_kills, max(1.0, ends - time.monotonic()))
             tell(name, killed, asked.flow_kills, wrong)

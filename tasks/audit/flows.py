@@ -22,10 +22,16 @@ def write_audit(facts: BuildFacts, count: int, folder: Path, machine: Machine) -
     """Write a sheet of random samples of a build; returns how many are on it.
 
     Raises:
-        ConfigError: something is in the folder already: a sheet that somebody fills in is never replaced.
+        ConfigError: something is in the folder already: a sheet that somebody fills in is never replaced. Or nothing
+            can be there.
         NothingAskedError: there are no questions for the flow.
     """
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"No sheet can be written to {folder} ({error.strerror}): give a new folder.") from error
+    if taken:
         raise ConfigError(f"{folder} is not empty: give the sheet a folder of its own.")
     flow = facts.manifest.flow
     drawn = audit_sample(final_ids(facts).to_pylist(), count)

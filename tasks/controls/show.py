@@ -39,7 +39,7 @@ def read_controls(store: Store, flow: str, digest: str) -> ControlReport | None:
     """
     path = _path(store, flow, digest)
     try:
-        return ControlReport.model_validate_json(path.read_bytes())
+        return ControlReport.model_validate_json(store.files.read(path))
     except FileNotFoundError:
         return None
     except ValidationError as error:

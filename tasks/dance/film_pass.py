@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tasks.schema.films import Film
+from tasks.shards.watchdog import alive
 from tasks.video.container import NoPictureError, open_film
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.films import film_of_row
@@ -115,6 +116,7 @@ def _decoded(
 
     doubtful, last = False, None
     for packet in packets:
+        alive()
         try:
             frames = stream.codec_context.decode(packet)
         except av.error.FFmpegError:

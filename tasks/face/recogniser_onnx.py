@@ -13,7 +13,7 @@ from tasks.face.recogniser import CardRecogniser, Faces, demand_width, model_inp
 from tasks.models.card import ModelCard
 from tasks.models.device import Device, Provider, cpu_threads, provider
 from tasks.models.loaded import load_once
-from tasks.models.runtimes import import_onnxruntime
+from tasks.models.runtimes import import_onnxruntime, load_cuda, version_of
 from tasks.models.zoo import Zoo, verified_file
 from tasks.schema.errors import ModelError
 
@@ -33,10 +33,9 @@ class OnnxRecogniser(CardRecogniser):
 
     def execution(self) -> dict[str, str]:
         """What decides the bytes besides the weights."""
-        where = provider(self.device)
         return {
-            "provider": where,
-            "precision": "fp16" if where == "cuda" else "fp32",
+            "provider": self._where,
+            "precision": "fp16" if self._where == "cuda" else "fp32",
             "onnxruntime": _version(),
         }
 
@@ -52,8 +51,14 @@ class OnnxRecogniser(CardRecogniser):
             return np.empty((0, self.spec.width), np.float32)
         return demand_width(self._loaded().run(pixels), self.card, len(pixels))
 
-    def _loaded(self) -> "_Session":
+    @property
+    def _where(self) -> Provider:
+        """On a GPU where nothing was said only if ONNX Runtime can use it."""
         where = provider(self.device)
+        return where if self.device != "auto" or version_of("onnxruntime-gpu") else "cpu"
+
+    def _loaded(self) -> "_Session":
+        where = self._where
         # The digest of the card stands for the file: a card without one has a record that the file is checked against.
         key = ("onnx-recognition", self.card.name, self.card.sha256, self.zoo, where)
         return load_once(key, lambda: _load(self.card, self.zoo, where))
@@ -76,6 +81,8 @@ def _load(card: ModelCard, zoo: Zoo, where: Provider) -> "_Session":
             "The model is to run on a GPU, but this ONNX Runtime cannot use one: install onnxruntime-gpu in place of "
             "onnxruntime, or set the device to `cpu`."
         )
+    if where == "cuda":
+        load_cuda(onnxruntime)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

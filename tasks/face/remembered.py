@@ -98,7 +98,7 @@ def remember_face(store: Store, face: RememberedFace) -> Path:
 
 def remembers_anybody(store: Store) -> bool:
     """Whether there may be remembered faces, of whatever recogniser."""
-    return (store.root / FOLDER).is_dir()
+    return store.files.has_any(store.root / FOLDER)
 
 
 def remembered_faces(store: Store, model: str) -> RememberedFaces | None:
@@ -114,7 +114,7 @@ def remembered_faces(store: Store, model: str) -> RememberedFaces | None:
 def _read(store: Store) -> dict[Path, RememberedFace]:
     """Any of them may be removed, so that their numbers have gaps."""
     faces: dict[Path, RememberedFace] = {}
-    for path in sorted((store.root / FOLDER).glob("[0-9]*.json")):
+    for path in sorted(store.fresh(FOLDER).glob("[0-9]*.json")):
         try:
             face = RememberedFace.model_validate_json(path.read_bytes())
         except ValidationError as error:

@@ -13,7 +13,7 @@ from tasks.forget.rekey import Rekeyed, with_words
 from tasks.forget.scrub import Scrubber
 from tasks.schema.errors import StoreError
 from tasks.schema.records import InputRef, ShardRecord
-from tasks.shards.derive import AccountingError
+from tasks.shards.accounting import AccountingError
 from tasks.shards.funnel import Funnel, funnel_of
 from tasks.shards.manifest import BuildShard, Manifest, latest_digest, read_manifest, runs_of
 from tasks.shards.store import Store
@@ -70,7 +70,7 @@ def renew_builds(store: Store, rekeyed: Rekeyed, scrubber: Scrubber) -> RenewedB
 def _in_order(store: Store, renewed: RenewedBuilds) -> list[Path]:
     """Manifests that read, the oldest first, those that another one names before it."""
     paths: dict[str, tuple[Path, str]] = {}
-    found = sorted((store.root / "builds").glob("*/*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = sorted(store.fresh("builds").glob("*/*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     for path in found:
         if path.name != "latest.json" and "." not in path.stem:
             try:

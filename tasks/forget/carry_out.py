@@ -41,6 +41,7 @@ from tasks.forget.scrub import Scrubber
 from tasks.schema.errors import StoreError
 from tasks.schema.records import Frozen
 from tasks.shards.files import disk_errors_explained
+from tasks.shards.notes import drop_runs
 from tasks.shards.store import Store
 from tasks.shards.tombstones import add_tombstones, read_salt
 
@@ -122,7 +123,7 @@ def finish_unfinished(store: Store, outside: Outside) -> Receipt | None:
     Raises:
         StoreError: the store cannot be written, another call is under way, or what was begun does not read.
     """
-    if not (store.root / FORGOTTEN).is_dir():
+    if not store.files.has_any(store.root / FORGOTTEN):
         return None
     with disk_errors_explained(store.root), turn(store):
         return _finish_all(store, outside)
@@ -146,7 +147,7 @@ def receipts(store: Store) -> list[Receipt]:
         StoreError: one does not read.
     """
     found = []
-    for path in sorted((store.root / FORGOTTEN / "receipts").glob("*.json")):
+    for path in sorted((store.fresh(FORGOTTEN) / "receipts").glob("*.json")):
         try:
             found.append(Receipt.model_validate_json(path.read_bytes()))
         except ValueError as error:
@@ -162,6 +163,7 @@ def _finish(store: Store, number: int, outside: Outside) -> Receipt:
         steps = read_steps(store, number) or _prepare(store, number, asked)
         do(store, steps.steps)
         store.sweep(older_than_s=-1)
+        drop_runs(store, lambda run: bool(run.said))  # an error may name what is forgotten
         erased = tuple(outside(asked.doomed, steps.builds))
         receipt = _receipt(store, number, asked, steps.taken)
         put(
@@ -266,7 +268,7 @@ def _receipt(store: Store, number: int, asked: Asked, taken: Iterable[Taken]) ->
         samples=len(asked.roots),
         rows=sum(each.rows for each in said if each.place == "shards"),
         taken=said,
-        out_of_reach=OUT_OF_REACH,
+        out_of_reach=(*OUT_OF_REACH, *store.files.beyond),
     )
 
 

@@ -42,7 +42,7 @@ _DRAWN_AGAIN: Final = "showed several samples together and was removed: the next
 def output_folders(store: Store) -> tuple[Path, ...]:
     """Folders that remembered builds wrote their exports to, outside of the store's own: `output` of their forms."""
     found: dict[Path, None] = {}
-    for path in sorted((store.root / "builds").glob(f"*/*{BUILD_SUFFIX}")):
+    for path in sorted(store.fresh("builds").glob(f"*/*{BUILD_SUFFIX}")):
         with suppress(ValueError, TypeError, KeyError, OSError):
             for form in _forms(json.loads(path.read_bytes())["config"]):
                 place = str(form.get("output") or "").replace("<store>", str(store.root), 1)

@@ -86,6 +86,8 @@ def faces_like(store: Store, zoo: Zoo, photo: Path) -> LikeFaces:
         StoreError: there is no build of WebBody.
         ModelError: the weights of that build cannot be had.
     """
+    if not photo.is_file():
+        raise ConfigError(f"There is no picture at {photo}: name the file of a photo.")
     manifest = read_manifest(store, FLOW)
     made = [record for each in manifest.shards if (record := store.read_record(each.stage, each.key)) is not None]
     detector, recogniser = _models(made, zoo)
@@ -141,7 +143,9 @@ def _models(made: Sequence[ShardRecord], zoo: Zoo) -> tuple[Any, Recogniser]:
 def _embedding(photo: Path, detector: Any, recogniser: Recogniser) -> NDArray[np.float32]:
     try:
         pixels = decode_rgb(photo.read_bytes())
-    except (OSError, DecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{photo} cannot be read: {error.strerror}.") from error
+    except DecodeError as error:
         raise ConfigError(f"{photo} cannot be read as a picture: {error}") from error
     (found,) = detector.detect([pixels])
     landmarks = found.landmarks[_main_face(found, detector.card.thresholds["face"], photo.name)]

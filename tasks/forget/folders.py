@@ -73,7 +73,7 @@ def erase_reports(store: Store, names: Names, builds: Iterable[str] = ()) -> Era
         builds: digests of the manifests of those builds, as they were; those that are not there any more count too.
     """
     taken, held = Taken("reports", store.files), set(builds)
-    there = {path.stem for path in (store.root / "builds").glob("*/*.json")}
+    there = {path.stem for path in store.fresh("builds").glob("*/*.json")}
     with disk_errors_explained(store.root):
         for path in sorted((store.root / "reports").rglob("*")):
             if path.is_file():

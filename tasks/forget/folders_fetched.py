@@ -115,7 +115,7 @@ def _texts(said: object) -> Iterator[str]:
 
 def _remembered(store: Store) -> Iterator[object]:
     """What remembered builds were made from, as JSON with absolute paths; those that do not read are passed over."""
-    for path in sorted((store.root / "builds").glob(f"*/*{BUILD_SUFFIX}")):
+    for path in sorted(store.fresh("builds").glob(f"*/*{BUILD_SUFFIX}")):
         with suppress(ValueError, OSError):
             yield json.loads(path.read_text().replace('"<store>', json.dumps(str(store.root))[:-1]))
 

@@ -40,7 +40,7 @@ def erase_from_ledgers(store: Store, names: Names, stand_in: StandIn) -> Erased:
     )
     with disk_errors_explained(store.root):
         for kind, cut in kinds:
-            for path in sorted((store.root / kind).glob("*/[0-9]*.json")):
+            for path in sorted(store.fresh(kind).glob("*/[0-9]*.json")):
                 _cut(path, cut, taken)
     return replace(taken.erased, again=bool(taken.problems))
 

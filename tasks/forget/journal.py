@@ -6,6 +6,7 @@
 <root>/forgotten/receipts/<n>.json            the end
 <root>/forgotten/outstanding/<n>/             the same of a request that waits for a place outside
 <root>/forgotten/lock                         one forget at a time
+<root>/forgotten/holder.json                  in a bucket: the same among machines
 """
 
 import fcntl
@@ -104,7 +105,9 @@ def turn(store: Store) -> Iterator[None]:
         except BlockingIOError as error:
             said = f"Something else is being forgotten in the store at {store.root}: wait until that has ended."
             raise StoreError(said) from error
-        yield
+        with store.files.alone(folder / "holder.json"):
+            store.fresh(FORGOTTEN)
+            yield
 
 
 def unfinished(store: Store) -> int | None:
@@ -133,7 +136,7 @@ def read_asked(store: Store, number: int) -> Asked:
 def staging(store: Store, number: int) -> Path:
     """An empty folder for new files; what a killed call left in it goes."""
     folder = _folder(store, number) / "staged"
-    for path in folder.glob("*"):
+    for path in store.files.ages(folder, "*"):
         store.files.remove(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -142,6 +145,8 @@ def staging(store: Store, number: int) -> Path:
 def write_steps(store: Store, number: int, steps: Steps) -> None:
     """Put the steps down: from here on they are done, whatever happens."""
     folder = _folder(store, number)
+    for path in (folder / "staged").glob("*"):
+        store.files.share(path)
     store.files.sync_folder(folder / "staged")
     put(store, folder / "steps.json", steps.model_dump_json(indent=1).encode())
 
@@ -166,11 +171,11 @@ def do(store: Store, steps: Iterable[Step]) -> None:
             removing = True
             _make_durable(store, folders)
         match step.do:
-            case "move" if path.exists():
+            case "move" if store.files.has(path):
                 store.files.replace(path, target)
-            case "link" if path.exists():
+            case "link" if store.files.has(path):
                 store.files.link_exclusive(path, target)
-            case "write" if not (path.exists() and path.read_bytes() == step.text.encode()):
+            case "write" if not (store.files.has(path) and store.files.read(path) == step.text.encode()):
                 put(store, path, step.text.encode())
             case "remove":
                 store.files.remove(path)
@@ -196,7 +201,7 @@ def outstanding(store: Store) -> list[int]:
 def end(store: Store, number: int) -> None:
     """Remove all that was put down for a request; what holds plain ids goes last."""
     folder = _folder(store, number)
-    for path in (*sorted((folder / "staged").glob("*")), folder / "steps.json", folder / "asked.json"):
+    for path in (*sorted(store.files.ages(folder / "staged", "*")), folder / "steps.json", folder / "asked.json"):
         store.files.remove(path)
     clear(store)
 

@@ -26,8 +26,9 @@ class HdbscanLinkage(Frozen):
             from cuml.cluster import HDBSCAN
         except ImportError as error:
             raise ConfigError(
-                "HDBSCAN runs on a GPU with cuML: install `cuml-cu13` beside torch (or `cuml-cu12` in an environment "
-                "without it) on a machine with a CUDA device, or link by `average`."
+                "HDBSCAN runs on a GPU with cuML: install `cuml-cu13` beside torch on a machine with a CUDA device; or "
+                "run until `neighbours`, link on a worker with `cuml-cu12` (webbody_linkage/clustering) and run again; "
+                "or link by `average` (`global` in the form of webbody)."
             ) from error
         found = HDBSCAN(min_cluster_size=self.smallest, output_type="numpy").fit_predict(unit(gallery.vectors))
         found = np.asarray(found, np.int64)

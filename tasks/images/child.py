@@ -1,8 +1,8 @@
 """The process that may die: `python -m tasks.images.child <what to do, JSON>`, started by `isolate`.
 
 Reads pictures from standard input, each after the options of its own (JSON); both are 8 bytes of big-endian size, then
-the bytes. Writes one JSON line for each to what was standard output; a first line says that it is ready. Ends when its
-input ends or its parent is gone.
+the bytes. Writes one JSON line for each to what was standard output; a first line says that it is ready, others in
+between that it is alive. Ends when its input ends or its parent is gone.
 """
 
 import importlib
@@ -12,6 +12,7 @@ import resource
 import select
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tasks.schema.rejections import Reason
+from tasks.shards.watchdog import SIGN_EVERY_S, signs_go_to
 
 PARENT_CHECK_S = 2.0
 
@@ -40,7 +42,8 @@ def main() -> None:
                 return
             # a hung decoder cannot be interrupted from Python; the kernel ends it, should the parent be gone by then
             signal.setitimer(signal.ITIMER_REAL, task["hang_guard_s"])
-            answer = _answer(function, picture, {**task["options"], **json.loads(own)})
+            with signs_go_to(_now_and_then(lambda: _say(answers, {"alive": True}))):
+                answer = _answer(function, picture, {**task["options"], **json.loads(own)})
             signal.setitimer(signal.ITIMER_REAL, 0)
             _say(answers, answer)
 
@@ -56,6 +59,20 @@ def _answer(function: Callable[..., Any], picture: bytes, options: dict[str, Any
         return {"reason": Reason.IMAGE_BOMB.value, "detail": "needs more memory than a picture may"}
     except Exception:  # noqa: BLE001 - a defect of ours: told to the parent, which raises it
         return {"defect": traceback.format_exc()}
+
+
+def _now_and_then(say: Callable[[], None]) -> Callable[[], None]:
+    """Say it, unless it was said less than `SIGN_EVERY_S` ago."""
+    last = time.monotonic()
+
+    def sign() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SIGN_EVERY_S:
+            last = now
+            say()
+
+    return sign
 
 
 def _say(answers: IO[str], answer: dict[str, Any]) -> None:

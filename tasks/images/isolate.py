@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 from tasks.images.decode import DecodeError
 from tasks.schema.errors import MannequinError
 from tasks.schema.rejections import Reason
+from tasks.shards.watchdog import SIGN_EVERY_S, alive
 
 MEMORY_BYTES = 4 << 30
 """Address space for one decode; `MAX_PIXELS` of turned RGB, CMYK or RGBA take 2.6 GB (measured)."""
@@ -35,10 +36,18 @@ class IsolationError(MannequinError):
 
 
 def fatal(
-    function: Callable[..., Any], options: dict[str, Any], timeout_s: float, memory_bytes: int = 2 * MEMORY_BYTES
+    function: Callable[..., Any],
+    options: dict[str, Any],
+    timeout_s: float,
+    silence_s: float | None = None,
+    memory_bytes: int = 2 * MEMORY_BYTES,
 ) -> DecodeError | None:
-    """Why no child process survives `function(b"", **options)`, tried twice; None: one does, whatever it answers."""
-    with Isolated(function, {}, timeout_s, memory_bytes) as isolated:
+    """Why no child process survives `function(b"", **options)`, tried twice; None: one does, whatever it answers.
+
+    Args:
+        silence_s: as for `Isolated`.
+    """
+    with Isolated(function, {}, timeout_s, memory_bytes, silence_s) as isolated:
         answer = isolated.map([b""], [options])[0]
     return answer if isinstance(answer, DecodeError) else None
 
@@ -62,6 +71,7 @@ class Isolated:
         options: passed on with every picture.
         timeout_s: for one picture, wall clock; a picture fails when it takes longer twice, the second time alone.
         memory_bytes: address space that a decode may take.
+        silence_s: of a function that gives signs of life (see `tasks.shards.watchdog`): how long it may give none.
     Raises:
         IsolationError: the child cannot start, or `function` raised something else than DecodeError.
     """
@@ -72,6 +82,7 @@ class Isolated:
         options: dict[str, Any],
         timeout_s: float = 60.0,
         memory_bytes: int = MEMORY_BYTES,
+        silence_s: float | None = None,
     ) -> None:
         self._task = {
             "module": function.__module__,
@@ -80,7 +91,7 @@ class Isolated:
             "memory_bytes": memory_bytes,
             "hang_guard_s": 1.5 * timeout_s + 1,
         }
-        self._timeout_s = timeout_s
+        self._timeout_s, self._silence_s = timeout_s, silence_s or timeout_s
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
@@ -125,7 +136,8 @@ class Isolated:
         writer.start()
         try:
             for _ in asked:
-                answers.append(_understood(child.answer(self._timeout_s)))  # noqa: PERF401 - kept when one fails
+                answer = child.answer(self._timeout_s, self._silence_s)
+                answers.append(_understood(answer))
         except BaseException:
             child.end()
             self._child = None
@@ -175,7 +187,7 @@ class _Child:
         if self._ready:
             return
         try:
-            self._ready = bool(self.answer(START_TIMEOUT_S)["ready"])
+            self._ready = bool(self.answer(START_TIMEOUT_S, START_TIMEOUT_S)["ready"])
         except _NoAnswerError as lost:
             self._complaints.seek(0)
             said = self._complaints.read().decode(errors="replace").strip()
@@ -192,22 +204,33 @@ class _Child:
                     while view and stdin is not None:
                         view = view[stdin.write(view) :]
 
-    def answer(self, timeout_s: float) -> dict[str, Any]:
-        """The next line of the child.
+    def answer(self, timeout_s: float, silence_s: float) -> dict[str, Any]:
+        """The next answer of the child.
 
         Raises:
-            _NoAnswerError: it died, or said nothing for `timeout_s`.
+            _NoAnswerError: it died, gave no answer for `timeout_s`, or no sign of life for `silence_s`.
         """
-        until = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s
+        while True:
+            quiet = time.monotonic() + silence_s
+            late = f"no answer within {timeout_s:g} s" if end <= quiet else f"no sign of life for {silence_s:g} s"
+            said = self._line(min(end, quiet), late)
+            if "alive" not in said:
+                return said
+
+    def _line(self, until: float, late: str) -> dict[str, Any]:
         stdout = self._process.stdout
         if stdout is None:
             raise _NoAnswerError(Reason.DECODER_CRASHED, "the decoder has no output")
         poll = select.poll()
         poll.register(stdout, select.POLLIN)
         while b"\n" not in self._unread:
+            alive()  # the limits of the child hold here
             left = until - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
-                raise _NoAnswerError(Reason.DECODER_TIMED_OUT, f"no answer within {timeout_s:g} s")
+            if left <= 0:
+                raise _NoAnswerError(Reason.DECODER_TIMED_OUT, late)
+            if not poll.poll(min(left, SIGN_EVERY_S) * 1000):
+                continue
             read = os.read(stdout.fileno(), 1 << 16)
             if not read:
                 raise _NoAnswerError(Reason.DECODER_CRASHED, f"the decoder died: {_ending(self._process.wait())}")

@@ -16,6 +16,7 @@ from tasks.ingest.rows import Encoded, IngestConfig, Problem, SourceRow, file_di
 from tasks.schema.errors import SourceError
 from tasks.schema.rejections import Reason
 from tasks.schema.sources import PhotoSource, SourceListing, SourcePart
+from tasks.shards.watchdog import alive
 from tasks.video.container import OPTIONS
 from tasks.video.ffmpeg import file_argument
 
@@ -277,6 +278,7 @@ def _decoded(container: "av.container.InputContainer", stream: "av.VideoStream")
 
     trusted = True
     for packet in _packets(container, stream):
+        alive()
         try:
             decoded = packet.decode()
         except av.error.FFmpegError:

@@ -39,7 +39,7 @@ def known_builds(store: Store) -> tuple[tuple[KnownBuild, ...], tuple[str, ...]]
     """
     found: list[tuple[tuple[bool, bool, float, str], KnownBuild]] = []
     notes = []
-    for path in sorted((store.root / "builds").glob("*/*.json")):
+    for path in sorted(store.fresh("builds").glob("*/*.json")):
         if path.name == "latest.json" or path.name.endswith(BESIDE):
             continue
         flow = path.parent.name

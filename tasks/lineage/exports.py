@@ -146,7 +146,7 @@ def numbered(store: Store, word: str) -> tuple[str, ...]:
 
 
 def _ledger_text(store: Store, ledger: str) -> str:
-    paths = sorted((store.root / "ledgers" / ledger).glob("*.json"))
+    paths = sorted(store.fresh(f"ledgers/{ledger}").glob("*.json"))
     return "".join(path.read_text(errors="replace") for path in paths)
 
 

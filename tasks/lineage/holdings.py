@@ -25,9 +25,9 @@ class Holdings:
     @classmethod
     def of(cls, store: Store) -> Self:
         """What a store holds now."""
-        records = tuple(store.records())
+        records, paths = tuple(store.records()), store.record_paths()
         builds, notes = known_builds(store)
-        unread = len(list((store.root / "shards").glob("*/*/record.json"))) - len(records)
+        unread = len(paths) - len(records)
         said = (f"{unread} records do not read: `mannequin verify` names them.",) if unread else ()
         return cls(store, records, builds, (*notes, *said))
 

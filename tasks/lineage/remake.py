@@ -80,7 +80,11 @@ def remake_sample(
         StoreError: nothing says what the build was made from.
     """
     store = machine.store
-    builds = [(name, each) for name, each in published(store) if (not flow or name == flow) and each.startswith(digest)]
+    every = published(store)
+    flows = sorted({name for name, _ in every})
+    if flow and flows and flow not in flows:
+        raise RemakeError(f"The store at {store.root} has no build of {flow!r}: it has some of {', '.join(flows)}.")
+    builds = [(name, each) for name, each in every if (not flow or name == flow) and each.startswith(digest)]
     if not builds:
         raise RemakeError(f"The store at {store.root} has no such build: `mannequin status` says which there are.")
     sample_id = query
@@ -115,7 +119,8 @@ def _standing(store: Store, manifest: Manifest, sample_id: str, stage: str) -> t
     for shard in reversed(manifest.shards):
         path = store.folder(shard.stage, shard.key) / shard.data.name
         try:
-            wanted = (not stage or shard.stage == stage) and shard.data.rows > 0 and path.exists()
+            wanted = (not stage or shard.stage == stage) and shard.data.rows > 0
+            wanted = wanted and store.files.bring(path, shard.data) and path.exists()
             if wanted and holds(path, sample_id):
                 return shard.stage, shard.key
         except (OSError, pa.ArrowException) as error:

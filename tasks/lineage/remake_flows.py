@@ -133,7 +133,7 @@ def open_build(machine: Machine, flow: str, digest: str = "") -> OpenBuild:
 def published(store: Store) -> list[tuple[str, str]]:
     """Flow and digest of every build: finished before unfinished, the last of each flow before older ones."""
     found: list[tuple[bool, bool, str, str]] = []
-    for folder in sorted(path for path in (store.root / "builds").glob("*") if path.is_dir()):
+    for folder in sorted(path for path in store.fresh("builds").glob("*") if path.is_dir()):
         try:
             latest = read_manifest(store, folder.name).digest
         except StoreError:

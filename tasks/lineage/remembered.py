@@ -46,7 +46,7 @@ def remember_build(store: Store, manifest: Manifest, build: BaseModel) -> Path:
     path = _path(store, manifest.flow, manifest.digest)
     said = _replaced(build.model_dump(mode="json"), str(store.root), _STORE)
     data = (dumps(said, sort_keys=True, indent=1) + "\n").encode()
-    if not path.exists() or path.read_bytes() != data:
+    if not store.files.has(path) or store.files.read(path) != data:
         store.put(path, data)
     return path
 
@@ -60,7 +60,7 @@ def recall_build(store: Store, manifest: Manifest, form: type[Build]) -> Build:
     again = f"run the flow {manifest.flow.removesuffix('_unfinished')} once more, what was made is found"
     path = _path(store, manifest.flow, manifest.digest)
     try:
-        said = loads(path.read_bytes())
+        said = loads(store.files.read(path))
     except FileNotFoundError as error:
         raise StoreError(f"Nothing says what the build {manifest.digest[:12]} was made from: {again}.") from error
     except ValueError as error:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 
 from tasks.schema.records import DataFile, ShardRecord
-from tasks.shards.store import Store
+from tasks.shards.store import DamagedInputError, Store
 
 _THREADS = 4
 """Files read at once, at most; more do not help, the footers are parsed in Python."""
@@ -106,8 +106,9 @@ def equals(column: str, value: str, *further: str) -> Look:
 
 
 def _look_into(store: Store, record: ShardRecord, file: DataFile, look: Look) -> Found:
-    path, rejected = store.folder(record.stage, record.key) / file.name, file is record.rejects
+    rejected = file is record.rejects
     try:
+        path = store.path_of(record, file)
         if path.stat().st_size != file.size:
             return Found(record, rejected, problem="does not have its size")
         if file.size > _SMALL_BYTES:
@@ -121,6 +122,8 @@ def _look_into(store: Store, record: ShardRecord, file: DataFile, look: Look) ->
             rows, tables = _matching(pa.BufferReader(data), look, by_statistics=False)
     except FileNotFoundError:
         return Found(record, rejected, problem="is missing")
+    except DamagedInputError:
+        return Found(record, rejected, problem="is not in the bucket as it was written")
     except (OSError, pa.ArrowException) as error:
         return Found(record, rejected, problem=f"does not read: {str(error).partition(chr(10))[0]}")
     return Found(record, rejected, tuple(rows), pa.concat_tables(tables) if tables else None)

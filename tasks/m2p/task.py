@@ -16,8 +16,10 @@ from tasks.m2p.exports import views, write_exports
 from tasks.m2p.find import find_video
 from tasks.m2p.report import overview_of, video_table
 from tasks.m2p.sources import DanceEntry, DanceSource, list_videos
+from tasks.machine.groups import each_of
 from tasks.machine.places import PlaceNames
-from tasks.machine.task import RETRIED, as_found, machine
+from tasks.machine.runner import Runner
+from tasks.machine.task import GPU, RETRIED, as_found, gpu_slot, machine, named
 from tasks.shards.derive import StageNotRunError, realise
 from tasks.shards.manifest import read_manifest
 
@@ -30,15 +32,27 @@ def list_source(source: DanceSource, places: PlaceNames) -> tuple[DanceEntry, ..
     return offer.entries
 
 
-@task(name="look at video", task_run_name="look at {entry.name}", tags=["cpu"], **RETRIED)
-def look_at_video(entry: DanceEntry, config: MusicToPoseForm, places: PlaceNames) -> VideoRead:
-    """Clips, poses, music and all else of a video, as far as the run goes."""
+def _entry(entry: DanceEntry) -> str:
+    return entry.name
+
+
+@task(name="look at videos", task_run_name=named("look at", "entries", _entry), tags=[GPU], **RETRIED)
+def look_at_videos(
+    entries: tuple[DanceEntry, ...], config: MusicToPoseForm, places: PlaceNames, runner: Runner
+) -> tuple[VideoRead, ...]:
+    """Clips, poses, music and all else of some videos, as far as the run goes."""
     here = machine(places)
-    read = find_video(entry, config, here)
-    outcome = realise(chain(read, config, here).of(config.last_per_video), here.store, only=config.steps)
-    if not outcome.record.data.rows:
-        get_run_logger().warning("Nothing of %s is left: the table of the videos says why.", entry.name)
-    return as_found(outcome.cached, read)
+
+    def look(entry: DanceEntry) -> tuple[VideoRead, bool]:
+        read = find_video(entry, config, here)
+        outcome = realise(chain(read, config, here).of(config.last_per_video), here.store, only=config.steps)
+        if not outcome.record.data.rows:
+            get_run_logger().warning("Nothing of %s is left: the table of the videos says why.", entry.name)
+        return read, outcome.cached
+
+    with gpu_slot(runner):
+        reads, found = each_of(entries, look, _entry)
+    return as_found(found, reads)
 
 
 @task(name="open build", **RETRIED)

@@ -1,8 +1,10 @@
-"""How busy this machine is: CPU, memory and disk, and what part of it one run and its children take."""
+"""How busy this machine is: CPU, memory, disk and GPUs, and what part of it one run and its children take."""
 
 import shutil
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
@@ -17,6 +19,15 @@ class RunLoad(Frozen):
     memory_bytes: int
 
 
+class GpuLoad(Frozen):
+    """A GPU at a moment: percent of the last moment in which it worked at all, and bytes of its memory."""
+
+    name: str
+    busy_percent: float
+    memory_used: int
+    memory_total: int
+
+
 class Load(Frozen):
     """A machine at a moment; CPU in percent of all cores since the reading before. `run`: None where none is known."""
 
@@ -27,6 +38,7 @@ class Load(Frozen):
     disk_free: int
     disk_total: int
     run: RunLoad | None
+    gpus: tuple[GpuLoad, ...] = ()
 
 
 @dataclass
@@ -50,6 +62,7 @@ class LoadMeter:
             disk_free=disk.free,
             disk_total=disk.total,
             run=None if process is None else self._run(process),
+            gpus=read_gpus(),
         )
 
     def _run(self, process: psutil.Process) -> RunLoad | None:
@@ -67,3 +80,39 @@ class LoadMeter:
             except psutil.Error:
                 continue
         return RunLoad(processes=count, cpu_percent=cpu, memory_bytes=memory)
+
+
+@cache
+def _driver() -> Any:
+    """NVIDIA's management library with its driver loaded; None where there is none."""
+    try:
+        import pynvml  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
+def read_gpus() -> tuple[GpuLoad, ...]:
+    """NVIDIA's GPUs; none where there is no driver, or one that does not answer."""
+    nvml = _driver()
+    if nvml is None:
+        return ()
+    try:
+        gpus = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+        return tuple(_gpu(nvml, gpu) for gpu in gpus)
+    except nvml.NVMLError:
+        return ()
+
+
+def _gpu(nvml: Any, gpu: Any) -> GpuLoad:
+    memory, name = nvml.nvmlDeviceGetMemoryInfo(gpu), nvml.nvmlDeviceGetName(gpu)
+    return GpuLoad(
+        name=name if isinstance(name, str) else name.decode(),
+        busy_percent=float(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu),
+        memory_used=int(memory.used),
+        memory_total=int(memory.total),
+    )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import IO, Final
 
 from tasks.models.card import ModelCard
+from tasks.shards.watchdog import alive
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def _pour(chunks: Iterator[bytes], stream: IO[bytes], label: str, expected: int 
     done = 0
     with _progress(label, expected) as show:
         for chunk in chunks:
+            alive()
             done += len(chunk)
             if expected is not None and done > expected:
                 break

@@ -51,6 +51,13 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def load_cuda(onnxruntime: Any) -> None:
+    """Load the CUDA libraries that torch's packages brought, which ONNX Runtime for GPUs does not look for itself."""
+    preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
+    if preload is not None:
+        preload()
+
+
 def import_openvino() -> Any:
     """OpenVINO without `openvino_telemetry`, which else tells its maker of every import."""
     with _importing:
@@ -83,6 +90,8 @@ def onnx_session(onnx: bytes, where: Provider) -> Any:
         ModelError: it is no network, or ONNX Runtime cannot use the GPU.
     """
     onnxruntime = import_onnxruntime()
+    if where == "cuda":
+        load_cuda(onnxruntime)
     providers = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
     if providers[where] not in onnxruntime.get_available_providers():
         raise ModelError(

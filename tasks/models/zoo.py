@@ -12,6 +12,7 @@ from zipfile import is_zipfile
 from tasks.models.card import ModelCard
 from tasks.models.cards import cards_of
 from tasks.models.download import DownloadError, fetch
+from tasks.models.parameters import parameters_of
 from tasks.schema.errors import ModelError
 from tasks.schema.home import model_folder
 from tasks.shards.files import LocalFiles, disk_errors_explained, temporary
@@ -219,4 +220,5 @@ def _remedy(card: ModelCard, zoo: Zoo) -> str:
     """Where to put the file, and which model one could take instead."""
     advice = f"Put the right file at {zoo.folder / card.file_name}, or into the folder that {GIVEN} names"
     here = [c.name for c in cards_of(card.family) if c != card and zoo.find(c) is not None]
-    return f"{advice}; or choose a model that is here: {', '.join(here)}." if here else f"{advice}."
+    other = f"that is here ({', '.join(here)})" if here else "whose file you have"
+    return f"{advice}; or choose a model {other} by the parameter that names it ({parameters_of(card.family)})."

@@ -13,6 +13,8 @@ from tasks.schema.records import Frozen
 from tasks.schema.rejections import Reason
 
 SCAN_TIMEOUT_S: Final = 600.0
+SILENCE_S: Final = 300.0
+"""Between two packets of a trial."""
 LONGEST_S: Final = 6 * 3600.0
 """No song and no evening of dance lasts longer: what goes on behind it is not looked at."""
 DAMAGED_SHARE: Final = 0.01
@@ -62,9 +64,10 @@ def demand_sound(path: Path, duration_s: float) -> None:
     """Let a child process decode all of a sound, for which this one may have died.
 
     Raises:
-        SoundError: no child survives it, or it takes longer than it sounds, and the time of a scan.
+        SoundError: no child survives it, it takes longer than it sounds and the time of a scan, or longer than
+            `SILENCE_S` for one packet.
     """
-    died = fatal(decode_all, {"path": str(path.absolute())}, SCAN_TIMEOUT_S + duration_s)
+    died = fatal(decode_all, {"path": str(path.absolute())}, SCAN_TIMEOUT_S + duration_s, SILENCE_S)
     if died is not None:
         reason = Reason.SOUND_UNREADABLE if died.reason is Reason.IMAGE_BOMB else died.reason
         raise SoundError(reason, f"The sound of {path.name}: {died.detail}.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.music.sound import SAMPLE_RATE
 from tasks.schema.rejections import Reason
+from tasks.shards.watchdog import alive
 from tasks.video.container import TIMED_FORMATS
 from tasks.video.ffmpeg import file_argument
 
@@ -152,6 +153,7 @@ class Decoding:
             if packet is None:
                 return
             self.packets += bool(packet.size)
+            alive()
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:

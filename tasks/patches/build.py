@@ -29,8 +29,7 @@ UNFINISHED = "video_patches_unfinished"
 """Builds that did not come to all of their patches: kept apart, so that the latest whole one is found."""
 
 PIECES_A_WORKER = 8
-MOST_GROUPS = 1000
-"""Films are cut in groups of so many pieces a worker, at least, and in so many groups at most."""
+"""Films are cut in groups of so many pieces a worker, at least."""
 
 
 class Build(Form):
@@ -59,12 +58,12 @@ class Summary(Form):
     removed: int | None = Field(None, title="Stale files removed")
 
 
-def groups_of(build: Build) -> list[tuple[FilmRead, ...]]:
-    """Films in the groups that one task cuts each: their pieces keep all workers busy."""
+def groups_of(build: Build, most: int) -> list[tuple[FilmRead, ...]]:
+    """Films in the groups that one task cuts each, so many at most: their pieces keep all workers busy."""
     if "patches" not in build.config.steps:
         return []
     total = sum(read.pieces for read in build.read)
-    least = max(PIECES_A_WORKER * build.config.machine.workers, -(-total // MOST_GROUPS))
+    least = max(PIECES_A_WORKER * build.config.machine.workers, -(-total // most))
     groups: list[tuple[FilmRead, ...]] = []
     group: list[FilmRead] = []
     for read in build.read:

@@ -5,6 +5,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from tasks.machine.runner import AsAsked
 from tasks.patches.config_faults import contradictions, place_of, short_name
 from tasks.patches.detail import DetailRules
 from tasks.patches.formats import FORMATS, SEED_CATEGORIES, PatchCategory, PatchFormat, Weight
@@ -75,7 +76,12 @@ class MachineRules(Form):
     temporary: str = Field("", title="Temporary folder", description="Absolute; empty: beside the output.")
     min_free_gb: float = Field(10.0, title="Free disk", ge=0, description="Gigabytes that are left free, at least.")
     workers: int = Field(1, title="Workers", ge=1, le=256)
-    distributor: Literal["threads", "multiprocessing", "ray"] = Field("multiprocessing", title="Distributor")
+    distributor: AsAsked = Field(
+        "runner",
+        title="Distributor",
+        description="runner: on Ray where the run works on Ray, else in processes, as many as the runner has if it has "
+        "some.",
+    )
 
 
 class VideoPatchesForm(Form):

@@ -12,10 +12,10 @@ from tasks.audit.rates import ErrorRate
 from tasks.exports.card import build_sections, markdown_table, plain, size_category
 from tasks.patches.build_plan import BuildPlan
 from tasks.patches.progress import BuildProgress, FilmProgress
-from tasks.patches.view import duration, size
 from tasks.schema.records import ShardRecord
 from tasks.shards.manifest import Manifest
 from tasks.shards.store import Store
+from tasks.watching.words import duration, size
 
 TableRows = list[dict[str, str | int | float]]
 

@@ -15,8 +15,10 @@ from prefect.artifacts import (
 )
 
 from tasks.lineage.remembered import publish_remembered
+from tasks.machine.groups import each_of
 from tasks.machine.places import PlaceNames
-from tasks.machine.task import RETRIED, as_found, machine
+from tasks.machine.runner import Runner, distributor_of
+from tasks.machine.task import RETRIED, as_found, machine, named
 from tasks.patches.build import (
     Build,
     Summary,
@@ -37,29 +39,41 @@ from tasks.schema.errors import StoreError
 from tasks.shards.derive import StageNotRunError, committed, realise
 from tasks.shards.distribute import distribute
 from tasks.shards.manifest import read_manifest
+from tasks.shards.notes import expect_shards
 from tasks.video.films import film_digest
 
 TELL_EVERY_S = 2.0
 """How often a progress artifact is brought up to date."""
 
 
-@task(name="look at film", task_run_name="look at {source.name}", **RETRIED)
-def look_at_film(source: FilmSource, config: VideoPatchesForm, places: PlaceNames) -> FilmRead:
-    """What a film is, and the windows of all of its pieces."""
+def _film(source: FilmSource) -> str:
+    return source.name
+
+
+@task(name="look at films", task_run_name=named("look at", "sources", _film), tags=["cpu"], **RETRIED)
+def look_at_films(
+    sources: tuple[FilmSource, ...], config: VideoPatchesForm, places: PlaceNames
+) -> tuple[FilmRead, ...]:
+    """What some films are, and the windows of all of their pieces."""
     here = machine(places)
-    try:
-        digest = film_digest(Path(source.path))
-    except OSError:
-        digest = ""
-    outcome = realise(film(source, digest), here.store, only=config.steps)
-    read = FilmRead(source=source, digest=digest)
-    if not outcome.record.data.rows:
-        get_run_logger().warning("%s is left out: %s", source.name, why_rejected(read, here)[1])
-    elif config.until != "film":
-        count = count_pieces(source, here.store.data_path(outcome.record), config)
-        read = read.model_copy(update={"pieces": count})
-    planned = [realise(windows(read, piece, config), here.store, only=config.steps) for piece in range(read.pieces)]
-    return as_found(outcome.cached and all(each.cached for each in planned), read)
+
+    def look(source: FilmSource) -> tuple[FilmRead, bool]:
+        try:
+            digest = film_digest(Path(source.path))
+        except OSError:
+            digest = ""
+        outcome = realise(film(source, digest), here.store, only=config.steps)
+        read = FilmRead(source=source, digest=digest)
+        if not outcome.record.data.rows:
+            get_run_logger().warning("%s is left out: %s", source.name, why_rejected(read, here)[1])
+        elif config.until != "film":
+            count = count_pieces(source, here.store.data_path(outcome.record), config)
+            read = read.model_copy(update={"pieces": count})
+        planned = [realise(windows(read, piece, config), here.store, only=config.steps) for piece in range(read.pieces)]
+        return read, outcome.cached and all(each.cached for each in planned)
+
+    reads, found = each_of(sources, look, _film)
+    return as_found(found, reads)
 
 
 @task(name="open build", **RETRIED)
@@ -69,12 +83,14 @@ def open_build(read: tuple[FilmRead, ...], config: VideoPatchesForm, places: Pla
     build = Build(config=config, read=read)
     if "patches" in config.steps:
         demand_writable(config, here)
-        write_plan(tree_of(build, here), plan_of(build, here, datetime.now(UTC)))
+        plan = plan_of(build, here, datetime.now(UTC))
+        write_plan(tree_of(build, here), plan)
+        expect_shards("patches", sum(len(film.pieces) for film in plan.films))
     return build
 
 
 @task(name="cut", task_run_name="cut {films[0].source.name}", tags=["cpu"], **RETRIED)
-def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames) -> tuple[str, ...]:
+def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames, runner: Runner) -> tuple[str, ...]:
     """The patches of some films; returns what went wrong with single pieces, which leaves the others alone."""
     here, config = machine(places), build.config
     wanted = {
@@ -93,7 +109,8 @@ def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames) ->
         "UUID", create_progress_artifact(0.0, description="Pieces of " + ", ".join(read.source.name for read in films))
     )
     names, troubles, last_told = list(missing), [], 0.0
-    ended = distribute(list(missing.values()), here.store, config.machine.workers, config.machine.distributor)
+    distributor, workers = distributor_of(config.machine.distributor, config.machine.workers, runner)
+    ended = distribute(list(missing.values()), here.store, workers, distributor)
     for done, (row, result) in enumerate(ended, 1):
         if result.error is not None:
             troubles.append(f"{names[row]}: {result.error}")

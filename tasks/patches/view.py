@@ -13,8 +13,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from tasks.machine.load import Load, RunLoad
+from tasks.machine.load import Load
 from tasks.patches.progress import BuildProgress, FilmProgress
+from tasks.watching.machine_panel import machine_line, machine_panel
+from tasks.watching.words import duration, size
 
 GOOD_SUCCESS = 0.85
 POOR_SUCCESS = 0.5
@@ -66,7 +68,7 @@ class BuildView:
     def _layout(self, console: Console, options: ConsoleOptions, height: int | None) -> Group:
         """Everything, or what fits into so many lines: first the machine goes, then reasons, then formats."""
         progress = self._progress
-        head, machine = _head(progress), [] if self._load is None else [_machine(self._load)]
+        head, machine = _head(progress), [] if self._load is None else [machine_panel(self._load)]
         beside = [_formats(progress), *([_rejects(progress)] if progress.rejected else [])]
         if height is None:
             return Group(head, _films(progress, None), *beside, *machine)
@@ -80,7 +82,7 @@ class BuildView:
         room = height - lines([head])
         needed = max(lines([_formats(progress, brief=True)], width) + least, _TABLE_LINES + FEWEST_FILMS)
         if machine and lines(machine) + needed > room:
-            machine = [_machine_line(self._load)] if self._load is not None and needed < room else []
+            machine = [machine_line(self._load)] if self._load is not None and needed < room else []
         room -= lines(machine)
         choices = [beside, beside[:1], [_formats(progress, brief=True)], []]
         beside = next(parts for parts in choices if lines(parts, width) + least <= room or not parts)
@@ -105,27 +107,6 @@ def summary_line(progress: BuildProgress) -> str:
     if progress.eta_s is not None:
         parts.append(f"{duration(progress.eta_s)} left")
     return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it: `45 s`, `12 min 05 s`, `3 h 07 min`, `2 d 4 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 24 * 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def size(count: float) -> str:
-    """Bytes as people say them, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.2f} TB"
 
 
 def _head(progress: BuildProgress, zone: tzinfo | None = None) -> RenderableType:
@@ -236,41 +217,6 @@ def _rejects(progress: BuildProgress) -> RenderableType:
     return Padding(table, (0, 0, 1, 0))
 
 
-def _machine(load: Load) -> RenderableType:
-    """CPU, memory and disk, each with a bar, and what the run takes of them."""
-    used = load.disk_total - load.disk_free
-    grid = Table.grid(expand=True, padding=(0, 1))
-    for _ in range(3):
-        grid.add_column(ratio=1)
-    parts = (
-        ("CPU", load.cpu_percent / 100, f"{load.cpu_percent:.0f} % of {load.cores}"),
-        ("memory", load.memory_used / load.memory_total, f"{size(load.memory_used)} of {size(load.memory_total)}"),
-        ("disk", used / load.disk_total, f"{size(load.disk_free)} free"),
-    )
-    grid.add_row(*(Text.assemble((f"{name} ", "dim"), (text, _load_colour(share))) for name, share, text in parts))
-    grid.add_row(
-        *(
-            ProgressBar(
-                total=1, completed=share, complete_style=_load_colour(share), finished_style=_load_colour(share)
-            )
-            for _, share, _ in parts
-        )
-    )
-    own = Text() if load.run is None else Text.assemble(("this run ", "dim"), _run(load.run))
-    return Panel(Group(grid, own), title="[bold]machine[/]", title_align="left", border_style="dim")
-
-
-def _machine_line(load: Load) -> RenderableType:
-    parts = [f"CPU {load.cpu_percent:.0f} %", f"memory {size(load.memory_used)}", f"disk {size(load.disk_free)} free"]
-    parts += [] if load.run is None else [_run(load.run)]
-    return Text(" · ".join(parts), "dim", no_wrap=True, overflow="ellipsis")
-
-
-def _run(load: RunLoad) -> str:
-    processes = "1 process" if load.processes == 1 else f"{load.processes} processes"
-    return f"{processes}, {load.cpu_percent / 100:.1f} cores, {size(load.memory_bytes)}"
-
-
 def _table(title: str, said: str) -> Table:
     return Table(
         title=Text.assemble((title, "bold cyan"), ("  ", ""), (said, "dim")),
@@ -304,7 +250,3 @@ def _points(off: float | None) -> Text:
     distance = abs(off)
     colour = "green" if distance <= POINTS_OFF else "yellow" if distance <= 2 * POINTS_OFF else "red"
     return Text(f"{off:+.1f}", colour)
-
-
-def _load_colour(share: float) -> str:
-    return "red" if share > 0.95 else "yellow" if share > 0.85 else "green"

@@ -29,6 +29,7 @@ from tasks.patches.progress import (
     windows_per_minute,
 )
 from tasks.schema.records import ShardRecord
+from tasks.shards.files import changed
 from tasks.shards.store import Store
 
 STAGE = "patches"
@@ -190,7 +191,7 @@ def _finished(record: ShardRecord, film: str, store: Store) -> Finished:
         kept=cast("Counts", facts["kept"]),
         rejected=record.rejected,
         written_bytes=cast("int", facts["bytes"]),
-        at=store.record_path(record.stage, record.key).stat().st_mtime,
+        at=changed(store.record_path(record.stage, record.key)),
     )
 
 

@@ -20,8 +20,10 @@ from tasks.exports.previews import publish_previews as write_previews
 from tasks.ingest.mannequins import list_mannequins
 from tasks.ingest.photos import list_source
 from tasks.lineage.remembered import remember_build
+from tasks.machine.groups import each_of
 from tasks.machine.places import Machine, PlaceNames
-from tasks.machine.task import RETRIED, as_found, machine
+from tasks.machine.runner import Runner
+from tasks.machine.task import GPU, RETRIED, as_found, gpu_slot, machine, named
 from tasks.models.cards import CARDS
 from tasks.poses.build import FLOW, PREVIEWS, Build, Seeded, SourceFiles
 from tasks.poses.config import PoseTemplatesForm, Seeding
@@ -48,12 +50,24 @@ def list_parts(source: PhotoSource, config: PoseTemplatesForm, places: PlaceName
     return listing
 
 
-@task(name="describe part", task_run_name="describe {read.source.name} {part.first_row}", **RETRIED)
-def describe_part(read: SourceRead, part: SourcePart, config: PoseTemplatesForm, places: PlaceNames) -> int:
-    """One part of a source through all stages, from its photos to its previews; returns the rows that are left."""
+def _part(part: SourcePart) -> str:
+    return str(part.first_row)
+
+
+@task(name="describe parts", task_run_name=named("describe {read.source.name}", "parts", _part), tags=[GPU], **RETRIED)
+def describe_parts(
+    parts: tuple[SourcePart, ...], read: SourceRead, config: PoseTemplatesForm, places: PlaceNames, runner: Runner
+) -> tuple[int, ...]:
+    """Some parts of a source through all stages, from photos to previews; returns the rows that are left of each."""
     here = machine(places)
-    outcome = realise(part_chain(read, part, config, here).preview, here.store)
-    return as_found(outcome.cached, outcome.record.data.rows)
+
+    def describe(part: SourcePart) -> tuple[int, bool]:
+        outcome = realise(part_chain(read, part, config, here).preview, here.store)
+        return outcome.record.data.rows, outcome.cached
+
+    with gpu_slot(runner):
+        rows, found = each_of(parts, describe, _part)
+    return as_found(found, rows)
 
 
 @task(name="select", task_run_name="select {read.source.name}", **RETRIED)

@@ -59,7 +59,7 @@ class BuildFacts:
         Raises:
             StoreError: there is none, or there are several; the message names those there are.
         """
-        folder = store.root / "builds"
+        folder = store.fresh("builds")
         found = [path for path in sorted(folder.glob("*/*.json")) if _DIGEST.fullmatch(path.stem)]
         if (folder / name / "latest.json").is_file() and "/" not in name:
             return cls.of(store, name)
@@ -226,7 +226,7 @@ class BuildFacts:
 
     def _there(self, shard: BuildShard, file: DataFile) -> Path | None:
         path = self.store.folder(shard.stage, shard.key) / file.name
-        return path if path.is_file() else None
+        return path if self.store.files.bring(path, file) and path.is_file() else None
 
 
 @contextmanager

@@ -25,7 +25,8 @@ ul{max-width:52rem;padding-left:1.2rem}
 .bar{display:flex;width:16rem;height:.85rem;margin-top:.3rem;background:#eee;border-radius:2px;overflow:hidden}
 .bar i{display:block;background:#2f7f6f}.bar i.lost{background:#d5604f}
 .pictures{display:flex;flex-wrap:wrap;gap:.7rem;margin:.6rem 0}
-figure{margin:0;width:160px}figure img{display:block;width:160px;height:160px;object-fit:contain;background:#fff;
+img{max-width:100%}figure{margin:0;width:160px}
+figure img{display:block;width:160px;height:160px;object-fit:contain;background:#fff;
 border:1px solid #e2e2e2;border-radius:6px}figcaption{font-size:12px;color:#555;overflow-wrap:anywhere}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1rem;align-items:start}
 .charts section{background:#fff;border:1px solid #e2e2e2;border-radius:6px;padding:.6rem .9rem;min-width:0}

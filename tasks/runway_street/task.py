@@ -6,8 +6,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.fashion.looks import list_looks
 from tasks.fashion.sources import LookSource
 from tasks.lineage.remembered import publish_remembered
+from tasks.machine.groups import each_of
 from tasks.machine.places import PlaceNames
-from tasks.machine.task import RETRIED, as_found, machine
+from tasks.machine.runner import Runner
+from tasks.machine.task import GPU, RETRIED, as_found, gpu_slot, machine, named
 from tasks.runway_street.build import Build, Joined, Summary, looks_manifest
 from tasks.runway_street.build import open_build as joined_by
 from tasks.runway_street.config import RunwayStreetForm
@@ -27,12 +29,25 @@ def list_source(source: LookSource, config: RunwayStreetForm, places: PlaceNames
     return SourceRead(source=source, listing=listing)
 
 
-@task(name="look at part", task_run_name="look at {read.source.name} {read.part.first_row}", tags=["cpu"], **RETRIED)
-def look_at_part(read: PartRead, config: RunwayStreetForm, places: PlaceNames) -> int:
-    """Labels and embeddings of a part, as far as the run goes; returns how many photos are left."""
+def _part(read: PartRead) -> str:
+    """A part of a source as people read it."""
+    return f"{read.source.name} {read.part.first_row}"
+
+
+@task(name="look at parts", task_run_name=named("look at", "parts", _part), tags=[GPU], **RETRIED)
+def look_at_parts(
+    parts: tuple[PartRead, ...], config: RunwayStreetForm, places: PlaceNames, runner: Runner
+) -> tuple[int, ...]:
+    """Labels and embeddings of some parts, as far as the run goes; returns how many photos are left of each."""
     here = machine(places)
-    outcome = realise(chain(read, config, here).of(config.last_per_part), here.store, only=config.steps)
-    return as_found(outcome.cached, outcome.record.data.rows)
+
+    def look(read: PartRead) -> tuple[int, bool]:
+        outcome = realise(chain(read, config, here).of(config.last_per_part), here.store, only=config.steps)
+        return outcome.record.data.rows, outcome.cached
+
+    with gpu_slot(runner):
+        rows, found = each_of(parts, look, _part)
+    return as_found(found, rows)
 
 
 @task(name="open build", **RETRIED)
@@ -57,12 +72,18 @@ def learn_categories(build: Build, places: PlaceNames) -> str:
     return as_found(outcome.cached, outcome.record.key)
 
 
-@task(name="predict part", task_run_name="predict part {number}", tags=["cpu"], **RETRIED)
-def predict_part(build: Build, number: int, places: PlaceNames) -> int:
-    """What the photos of a part are taken for; returns how many there are."""
+@task(name="predict parts", task_run_name=named("predict part", "numbers", str), tags=["cpu"], **RETRIED)
+def predict_parts(numbers: tuple[int, ...], build: Build, places: PlaceNames) -> tuple[int, ...]:
+    """What the photos of some parts are taken for; returns how many there are in each."""
     here = machine(places)
-    outcome = realise(Joined(build, here).predictions[number], here.store, only=build.config.steps)
-    return as_found(outcome.cached, outcome.record.data.rows)
+    predictions = Joined(build, here).predictions
+
+    def predict(number: int) -> tuple[int, bool]:
+        outcome = realise(predictions[number], here.store, only=build.config.steps)
+        return outcome.record.data.rows, outcome.cached
+
+    rows, found = each_of(numbers, predict, str)
+    return as_found(found, rows)
 
 
 @task(name="compare sides", tags=["cpu"], **RETRIED)

@@ -5,33 +5,61 @@ it ends; the file stays if the process could not remove it.
 """
 
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tasks.shards.stage import Stage
+from tasks.shards.watchdog import HangError
 
 _AT_WORK = b"."
+_LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def attempted(stage: Stage, mark: Path, make: Callable[[Stage], T]) -> T:
+    """What `make` makes of a stage: as it is, or in its cautious form where a process died of it before, or it hangs.
+
+    An attempt of somebody who lives is no death. Where files cannot be locked, nothing is ever known of deaths.
+
+    Args:
+        stage: that may have a cautious form.
+        mark: where to leave the mark; its name is told.
+        make: runs the stage it is given, and leaves nothing behind where it fails.
+    Raises:
+        HangError: also the cautious form hangs.
+    """
+    cautious = stage.cautious()
+    if cautious is None:
+        return make(stage)
+    with _marked(mark) as died:
+        if died:
+            _LOG.warning("A process died over %s: this time a child process decodes first.", mark.name)
+            return make(cautious)
+        try:
+            return make(stage)
+        except HangError as hang:
+            _LOG.warning("%s hangs, and is made anew; now a child process decodes first. %s", mark.name, hang)
+        return make(cautious)
 
 
 @contextmanager
-def attempted(stage: Stage, mark: Path) -> Iterator[Stage]:
-    """The stage to run: itself, or its cautious form where a process died while it ran before.
-
-    An attempt of somebody who lives is no death. Where files cannot be locked, nothing is ever known of deaths.
-    """
-    cautious = stage.cautious()
-    descriptor = _locked(mark) if cautious is not None else None
-    if cautious is None or descriptor is None:
-        yield stage
+def _marked(mark: Path) -> Iterator[bool]:
+    """Leave the mark for as long as this process lives in the context; whether one was left behind."""
+    descriptor = _locked(mark)
+    if descriptor is None:
+        yield False
         return
     try:
         died = False
         with suppress(OSError):
             died = os.pread(descriptor, 1, 0) == _AT_WORK
             os.pwrite(descriptor, _AT_WORK, 0)
-        yield cautious if died else stage
+        yield died
     finally:
         with suppress(OSError):
             os.ftruncate(descriptor, 0)  # for who has opened it already and waits for nothing but the lock

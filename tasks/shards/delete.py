@@ -47,4 +47,6 @@ def delete_outputs(store: Store, outputs: StageOutputs) -> None:
     """Remove the outputs, each record before its files; what other stages made of them stays and counts on."""
     for record in outputs.records:
         store.drop(record.stage, record.key)
+        for path in store.files.ages(store.folder(record.stage, record.key), "*"):
+            store.files.remove(path)
         shutil.rmtree(store.folder(record.stage, record.key), ignore_errors=True)

@@ -1,34 +1,30 @@
 """Derivations: what is to be made from what; `realise` finds it in the store or makes it, whatever was lost."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from math import isnan
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import IO, Self
 
 import pyarrow as pa
-from pydantic import JsonValue
 
 from tasks.schema.errors import MannequinError, StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
-from tasks.schema.rejections import REJECT_SCHEMA, Reason, Rejection, rejection_table
+from tasks.schema.rejections import REJECT_SCHEMA, Rejection, rejection_table
+from tasks.shards.accounting import Accounts
 from tasks.shards.attempts import attempted
 from tasks.shards.files import temporary
+from tasks.shards.notes import note_shard
 from tasks.shards.parquet import Lookup, ShardWriter, read_batches
-from tasks.shards.stage import Stage, StageOutput, Whole, stage_key
-from tasks.shards.store import Store
+from tasks.shards.stage import Stage, Whole, stage_key
+from tasks.shards.store import DamagedInputError, Store
 from tasks.shards.times import note_seconds
-from tasks.shards.tombstones import Tombstones, read_tombstones, stamp_of
+from tasks.shards.tombstones import read_tombstones, stamp_of
+from tasks.shards.watchdog import hang_limit_s, watched
 
 REPAIRS = 8
 """Damaged outputs made again in one call before we say that the disk cannot be trusted."""
-
-
-class AccountingError(Exception):
-    """A stage lost, doubled or invented a row: a defect of the stage, never of the data."""
 
 
 class StageNotRunError(MannequinError):
@@ -37,14 +33,6 @@ class StageNotRunError(MannequinError):
     def __init__(self, stage: str) -> None:
         super().__init__(f"The stage {stage} has not run on all of this yet: run it first, or ask for it too.")
         self.stage = stage
-
-
-class DamagedInputError(Exception):
-    """The bytes of a committed output are not those its record promises."""
-
-    def __init__(self, ref: InputRef) -> None:
-        super().__init__(f"{ref.stage}/{ref.key} is damaged")
-        self.ref = ref
 
 
 @dataclass(frozen=True)
@@ -104,7 +92,7 @@ def realise(
         try:
             record = _Realising(store, only, ran).record(derivation, readable=not erased_counts)
         except DamagedInputError as damage:
-            store.drop(damage.ref.stage, damage.ref.key)
+            store.mistrust(damage.ref.stage, damage.ref.key)
         else:
             return Outcome(record, tuple(ran))
     raise _untrusted(store)
@@ -118,7 +106,7 @@ def realise_whole(derivation: Derivation, store: Store) -> Outcome:
         ran += outcome.ran
         if not store.damaged(outcome.record):
             return Outcome(outcome.record, ran)
-        store.drop(outcome.record.stage, outcome.record.key)
+        store.mistrust(outcome.record.stage, outcome.record.key)
     raise _untrusted(store)
 
 
@@ -152,8 +140,12 @@ class _Realising:
             inputs, sides = self._below(derivation, readable=True)
             begun = perf_counter()
             record = run_stage(stage, inputs, sides, self.store)
-            note_seconds(self.store, stage.name, key, perf_counter() - begun)
+            took = perf_counter() - begun
+            note_seconds(self.store, stage.name, key, took)
+            note_shard(record, took)
             self.ran.append(stage.name)
+        else:
+            note_shard(record)
         self._known[id(derivation)] = record
         return record
 
@@ -192,32 +184,41 @@ def run_stage(
     """Run a stage over committed shards and commit its output.
 
     `sides` beyond those that the stage looks rows up in are its whole inputs. The inputs are hashed while they are
-    read; nothing is committed unless every digest holds. Where a process died of this very work before, the stage runs
-    in its cautious form.
+    read; nothing is committed unless every digest holds. Where a process died of this very work before, or native code
+    hangs in it now, the stage runs in its cautious form.
 
     Raises:
         DamagedInputError: an input's bytes are not those its record promises.
         AccountingError: the stage did not account for its rows.
         StoreError: something was forgotten meanwhile: the output may hold it, and does not count.
+        HangError: native code hangs in its cautious form too.
     """
     key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
+    return attempted(stage, store.attempt_path(stage.name, key), lambda form: _run(form, key, inputs, sides, store))
+
+
+def _run(
+    stage: Stage, key: str, inputs: tuple[ShardRecord, ...], sides: tuple[ShardRecord, ...], store: Store
+) -> ShardRecord:
     since = stamp_of(store)
     data_tmp, rejects_tmp = temporary(store.tmp), temporary(store.tmp)
     with ExitStack() as stack:
         stack.callback(store.files.remove, data_tmp)
         stack.callback(store.files.remove, rejects_tmp)
-        stage = stack.enter_context(attempted(stage, store.attempt_path(stage.name, key)))
         stack.enter_context(store.explained())
+        store.bring((*inputs, *sides))
         checks = stack.enter_context(_Checks((*inputs, *sides), store))
         stream = stack.enter_context(store.files.create(data_tmp))
-        ledger = _Ledger(stage, read_tombstones(store))
+        accounts = Accounts(stage, read_tombstones(store))
         writer = stack.enter_context(ShardWriter(stream, stage.schema))
         looked_up, given = sides[: len(stage.sides)], sides[len(stage.sides) :]
         batches = _input_batches(stage, inputs, looked_up, store)
         whole = tuple(Whole(store.data_path(record)) for record in given)
-        for output in stage.process_with(ledger.watch(batches), whole):
-            writer.write(ledger.book(output))
-        ledger.balance(expected=sum(r.data.rows for r in inputs) if inputs else None)
+        limit_s = 0.0 if stage.cautious() is None else hang_limit_s()
+        outputs = watched(lambda: stage.process_with(accounts.watch(batches), whole), limit_s)
+        for output in stack.enter_context(closing(outputs)):
+            writer.write(accounts.book(output))
+        accounts.balance(expected=sum(r.data.rows for r in inputs) if inputs else None)
         data = writer.finish("shard")
         store.files.sync(stream)
         same = next((record for record in inputs if record.data.digest == data.digest), None)
@@ -226,9 +227,9 @@ def run_stage(
             store.files.link_exclusive(store.data_path(same), data_tmp)
         parts = {data.name: data_tmp}
         rejects = None
-        if ledger.rejections:
+        if accounts.rejections:
             with store.files.create(rejects_tmp) as reject_stream:
-                rejects = _write_rejects(stage.name, ledger.told, reject_stream)
+                rejects = _write_rejects(stage.name, accounts.told, reject_stream)
                 store.files.sync(reject_stream)
             parts[rejects.name] = rejects_tmp
         checks.demand()
@@ -242,11 +243,11 @@ def run_stage(
                 params=stage.params(),
                 models=stage.models(),
                 execution=stage.execution(),
-                rows_in=ledger.rows_in,
-                rows_kept=ledger.rows_kept,
-                rejected=ledger.rejected,
-                children_rejected=ledger.children_rejected,
-                facts=ledger.facts,
+                rows_in=accounts.rows_in,
+                rows_kept=accounts.rows_kept,
+                rejected=accounts.rejected,
+                children_rejected=accounts.children_rejected,
+                facts=accounts.facts,
                 data=data,
                 rejects=rejects,
             ),
@@ -296,100 +297,3 @@ class _Checks:
                 self.demand()
         finally:
             self._pool.shutdown()
-
-
-@dataclass
-class _Ledger:
-    """Books every row that goes in against what comes out; what was forgotten does not come out again."""
-
-    stage: Stage
-    tombstones: Tombstones | None = None
-    rejections: list[Rejection] = field(default_factory=list)
-    facts: dict[str, JsonValue] = field(default_factory=dict)
-    _offered: Counter[str] = field(default_factory=Counter)
-    _kept: set[str] = field(default_factory=set)
-    _parents: set[str] = field(default_factory=set)
-    _bereft: set[str] = field(default_factory=set)
-    rows_in: int = 0
-
-    def watch(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            self.rows_in += batch.num_rows
-            self._offered.update(batch["sample_id"].to_pylist())
-            yield batch
-
-    def book(self, output: StageOutput) -> pa.RecordBatch | pa.Table:
-        """Book what a stage made; returns the rows that are kept."""
-        kept, rejected = self._remembered(output)
-        ids = kept["sample_id"].to_pylist()
-        if len(set(ids)) != len(ids) or not self._kept.isdisjoint(ids):
-            raise AccountingError(f"{self.stage.name} kept a sample twice")
-        self._kept.update(ids)
-        if self.stage.fan_out:
-            self._parents.update(kept["parent_id"].to_pylist())
-        self.rejections.extend(rejected)
-        if not self.facts.keys().isdisjoint(output.facts):
-            raise AccountingError(f"{self.stage.name} gave a fact twice: {sorted(self.facts.keys() & output.facts)}")
-        self.facts.update(output.facts)
-        return kept
-
-    def _remembered(self, output: StageOutput) -> tuple[pa.RecordBatch | pa.Table, tuple[Rejection, ...]]:
-        """The rows and rejections of an output, those rejected that were forgotten."""
-        if self.tombstones is None:
-            return output.kept, output.rejected
-        rejected = [
-            replace(each, reason=Reason.FORGOTTEN) if self.tombstones.rejects(each) else each
-            for each in output.rejected
-        ]
-        gone, bits = self.tombstones.sift(output.kept)
-        if not gone.any():
-            return output.kept, tuple(rejected)
-        forgotten = output.kept.filter(pa.array(gone))
-        for sample_id, score in zip(forgotten["sample_id"].to_pylist(), bits[gone].tolist(), strict=True):
-            rejected.append(Rejection(sample_id, Reason.FORGOTTEN, "", None if isnan(score) else score))
-        if self.stage.fan_out:
-            self._bereft.update(forgotten["parent_id"].to_pylist())
-        return output.kept.filter(pa.array(~gone)), tuple(rejected)
-
-    @property
-    def told(self) -> list[Rejection]:
-        """The rejections as they are written: what was forgotten has no name."""
-        return self.rejections if self.tombstones is None else self.tombstones.nameless(self.rejections)
-
-    @property
-    def _survivors(self) -> set[str]:
-        return self._parents if self.stage.fan_out else self._kept
-
-    @property
-    def rows_kept(self) -> int:
-        return len(self._survivors)
-
-    def _of_inputs(self, rejection: Rejection) -> bool:
-        return not self.stage.fan_out or rejection.sample_id in self._offered
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        return dict(sorted(Counter(r.reason.value for r in self.rejections if self._of_inputs(r)).items()))
-
-    @property
-    def children_rejected(self) -> dict[str, int]:
-        return dict(sorted(Counter(r.reason.value for r in self.rejections if not self._of_inputs(r)).items()))
-
-    def balance(self, expected: int | None) -> None:
-        """Every offered row is kept or rejected, once, and nothing else is. A source says itself what it offers.
-
-        A row of which all children were forgotten is forgotten too.
-        """
-        alone = self._bereft - self._parents - {each.sample_id for each in self.rejections}
-        self.rejections.extend(Rejection(each, Reason.FORGOTTEN, "") for each in sorted(alone))
-        rejected = sum(self.rejected.values())
-        if expected is None:
-            self.rows_in = self.rows_kept + rejected
-            return
-        booked = Counter(self._survivors) + Counter(r.sample_id for r in self.rejections if self._of_inputs(r))
-        unknown, lost = booked - self._offered, self._offered - booked
-        if unknown or lost or self.rows_in != expected or self.rows_in != self.rows_kept + rejected:
-            raise AccountingError(
-                f"{self.stage.name}: {expected} rows in, {self.rows_in} read, {self.rows_kept} kept, {rejected} "
-                f"rejected; lost {sorted(lost)[:3]}, unknown {sorted(unknown)[:3]}"
-            )

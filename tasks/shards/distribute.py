@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Literal
 
 from tasks.schema.errors import ConfigError
 from tasks.schema.records import ShardRecord
 from tasks.shards.derive import Derivation, realise
+from tasks.shards.notes import Run, current_run, noting
 from tasks.shards.store import Store
 
 Distributor = Literal["threads", "multiprocessing", "ray"]
@@ -36,13 +37,15 @@ class Realised:
 
 @dataclass(frozen=True)
 class Realiser:
-    """Makes a derivation in the process that calls it."""
+    """Makes a derivation in the process that calls it, for the run that asks for it."""
 
     store: Store
+    run: Run | None = field(default_factory=current_run)
 
     def realise(self, derivation: Derivation) -> Realised:
         try:
-            outcome = realise(derivation, self.store)
+            with noting(self.run):
+                outcome = realise(derivation, self.store)
         except Exception as error:  # noqa: BLE001 - one shard's trouble stays its own; the caller is told
             return Realised(None, f"{type(error).__name__}: {error}")
         return Realised(outcome.record, None, not outcome.cached)
@@ -79,10 +82,10 @@ def distribute(
 
 
 def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_caller)
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=leave_interrupts_to_the_caller)
 
 
-def _leave_interrupts_to_the_caller() -> None:
+def leave_interrupts_to_the_caller() -> None:
     """Ctrl+C reaches every process of a terminal; what is under way is finished, and nothing new begun."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

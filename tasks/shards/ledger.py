@@ -54,12 +54,13 @@ def ledger_folder(store: Store, kind: str, name: str) -> Path:
     return store.root / kind / name
 
 
-def read_segments(folder: Path, segment: type[S], what: str, read: int = 0) -> Iterator[S]:
-    """The segments after the first `read`, in order.
+def read_segments(store: Store, folder: Path, segment: type[S], what: str, read: int = 0) -> Iterator[S]:
+    """The segments of a ledger of `store` after the first `read`, in order.
 
     Raises:
         StoreError: one is missing or damaged; nothing is ever guessed.
     """
+    store.files.fresh(folder)
     last = max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
     for index in range(read + 1, last + 1):
         path = _segment_path(folder, index)
@@ -147,7 +148,7 @@ class VerdictLedger(Generic[V]):
         read = 0
         with disk_errors_explained(self.store.root):
             while True:
-                for segment in read_segments(folder, self._segment, "verdicts", read):
+                for segment in read_segments(self.store, folder, self._segment, "verdicts", read):
                     read += 1
                     standing.update((self.about(verdict), verdict) for verdict in segment.verdicts)
                 fresh = tuple(v for what, v in latest.items() if self.word(standing.get(what)) != self.word(v))
@@ -163,7 +164,7 @@ class VerdictLedger(Generic[V]):
             StoreError: the ledger is damaged.
         """
         standing: dict[Hashable, V] = {}
-        for segment in read_segments(self._folder, self._segment, "verdicts"):
+        for segment in read_segments(self.store, self._folder, self._segment, "verdicts"):
             standing.update((self.about(verdict), verdict) for verdict in segment.verdicts)
         return list(standing.values())
 

@@ -21,8 +21,8 @@ from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, Validation
 
 from tasks.schema.errors import ConfigError, StoreError
 from tasks.schema.records import DataFile, Frozen, InputRef, ShardRecord
+from tasks.shards.accounting import AccountingError
 from tasks.shards.code_version import code_version
-from tasks.shards.derive import AccountingError
 from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.funnel import Funnel, StageRun, funnel_of, unaccounted
 from tasks.shards.parquet import read_batches
@@ -150,13 +150,13 @@ def publish_manifest(store: Store, manifest: Manifest) -> Path:
     with disk_errors_explained(store.root):
         written = _write_temporary(store, manifest.to_bytes())
         try:
-            if not store.files.link_exclusive(written, path) and not _is_manifest(path):
+            if not store.files.link_exclusive(written, path) and store.files.read(path) != manifest.to_bytes():
                 store.files.replace(written, path)
             store.files.sync_folder(folder)
         finally:
             store.files.remove(written)
         latest = folder / "latest.json"
-        if not latest.exists() or latest.read_bytes() != pointer:
+        if not store.files.has(latest) or store.files.read(latest) != pointer:
             store.files.replace(_write_temporary(store, pointer), latest)
         for place in (folder, folder.parent, store.root):
             store.files.sync_folder(place)
@@ -173,9 +173,10 @@ def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
     digest = digest or latest_digest(store, flow)
     try:
         path = folder / f"{digest}.json"
-        if not _is_manifest(path):
+        data = store.files.read(path)
+        if sha256(data).hexdigest() != digest:
             raise StoreError(f"The manifest {path} is damaged: run the flow {flow} again.")
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(data)
     except FileNotFoundError as error:
         raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
     except ValidationError as error:
@@ -189,7 +190,8 @@ def latest_digest(store: Store, flow: str) -> str:
         StoreError: there is none, or what names it is damaged.
     """
     try:
-        return _pointed_to(_builds_folder(store, flow) / "latest.json")
+        latest = _builds_folder(store, flow) / "latest.json"
+        return _pointed_to(latest, store.files.read(latest))
     except FileNotFoundError as error:
         raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
 
@@ -197,10 +199,10 @@ def latest_digest(store: Store, flow: str) -> str:
 def manifest_damage(store: Store) -> dict[Path, str]:
     """Manifests and pointers that are not whole -> what is wrong."""
     damage: dict[Path, str] = {}
-    for path in sorted((store.root / "builds").glob("*/*.json")):
+    for path in sorted(store.fresh("builds").glob("*/*.json")):
         if path.name == "latest.json":
             try:
-                digest = _pointed_to(path)
+                digest = _pointed_to(path, path.read_bytes())
             except StoreError:
                 damage[path] = "does not name a build"
             else:
@@ -225,7 +227,7 @@ def rejects(store: Store, manifest: Manifest) -> Iterator[pa.RecordBatch]:
     for shard in manifest.shards:
         if shard.rejects is not None:
             path = store.folder(shard.stage, shard.key) / shard.rejects.name
-            if not path.exists():
+            if not (store.files.bring(path, shard.rejects) and path.exists()):
                 raise StoreError(f"{path} is missing: run the flow {manifest.flow} again.")
             yield from read_batches(path, batch_rows=4096)
 
@@ -311,9 +313,9 @@ def _is_manifest(path: Path) -> bool:
     return sha256(path.read_bytes()).hexdigest() == path.stem
 
 
-def _pointed_to(latest: Path) -> str:
+def _pointed_to(latest: Path, data: bytes) -> str:
     try:
-        digest = loads(latest.read_bytes())["digest"]
+        digest = loads(data)["digest"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{latest} is damaged: run the flow again.") from error
     if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:

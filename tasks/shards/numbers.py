@@ -64,7 +64,7 @@ def assign(store: Store, ledger: str, prefix: str, sample_ids: Sequence[str]) ->
     read, given = 0, Counter[str]()
     with disk_errors_explained(store.root):
         while True:
-            for segment in _segments(folder, read, given):
+            for segment in _segments(store, folder, read, given):
                 read += 1
                 if segment.prefix == prefix:
                     taken.update(zip(segment.sample_ids, range(segment.first, given[prefix]), strict=True))
@@ -82,7 +82,7 @@ def read_ledger(store: Store, ledger: str) -> dict[str, dict[str, int]]:
         StoreError: the ledger is damaged.
     """
     numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for segment in _segments(ledger_folder(store, "ledgers", ledger), 0, Counter()):
+    for segment in _segments(store, ledger_folder(store, "ledgers", ledger), 0, Counter()):
         for sample_id in segment.sample_ids:
             numbers[segment.prefix][sample_id] = len(numbers[segment.prefix])
     return dict(numbers)
@@ -90,12 +90,12 @@ def read_ledger(store: Store, ledger: str) -> dict[str, dict[str, int]]:
 
 def ledgers(store: Store) -> list[str]:
     """Names of the ledgers that the store holds."""
-    return sorted(path.name for path in (store.root / "ledgers").glob("*") if path.is_dir())
+    return sorted(path.name for path in store.fresh("ledgers").glob("*") if path.is_dir())
 
 
-def _segments(folder: Path, read: int, given: Counter[str]) -> Iterator[Numbers]:
+def _segments(store: Store, folder: Path, read: int, given: Counter[str]) -> Iterator[Numbers]:
     """Segments after the first `read`; books in `given` how many numbers each prefix has."""
-    for segment in read_segments(folder, Numbers, "numbers", read):
+    for segment in read_segments(store, folder, Numbers, "numbers", read):
         if segment.first != given[segment.prefix]:
             raise damaged("numbers", folder)
         given[segment.prefix] += len(segment.sample_ids)

@@ -6,11 +6,14 @@
 <root>/attempts/<stage>-<key>                          marks of stages at work; see `tasks.shards.attempts`
 <root>/times/                                          how long stages took; see `tasks.shards.times`
 <root>/tmp/                                            what a killed run leaves behind; swept after a day
+
+Of a store in a bucket (`tasks.shards.bucket_files`) the folder is a working copy, into which `data_path` and `fresh`
+bring what somebody reads.
 """
 
-import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +22,7 @@ from pydantic import ValidationError
 
 from tasks.schema.errors import StoreError
 from tasks.schema.records import DataFile, InputRef, ShardRecord
-from tasks.shards.files import LocalFiles, disk_errors_explained, file_digest, temporary
+from tasks.shards.files import LocalFiles, disk_errors_explained, has_size, is_whole, temporary
 
 SWEEP_AFTER_S = 24 * 3600
 
@@ -29,9 +32,17 @@ FORGIVE_AFTER_S = 90 * SWEEP_AFTER_S
 """That a process died over work that nobody asked for since is of no interest any more."""
 
 
+class DamagedInputError(StoreError):
+    """The bytes of a committed output are not those its record promises; the next run makes it again."""
+
+    def __init__(self, ref: InputRef) -> None:
+        super().__init__(f"The output {ref.stage}/{ref.key} is damaged: run the flow again, it is made anew.")
+        self.ref = ref
+
+
 @dataclass(frozen=True)
 class Store:
-    """A folder of committed shards, shared by any number of processes.
+    """A folder of committed shards, shared by any number of processes; `files` says what it is a folder of.
 
     Raises:
         StoreError: the root is not an absolute path.
@@ -43,6 +54,11 @@ class Store:
     def __post_init__(self) -> None:
         if not self.root.is_absolute():
             raise StoreError(f"The store must be an absolute path, not {self.root}: runs start in different folders.")
+
+    @property
+    def place(self) -> str:
+        """Where the store is, for people: its bucket, or its folder."""
+        return self.files.place or str(self.root)
 
     @property
     def tmp(self) -> Path:
@@ -58,10 +74,41 @@ class Store:
         return self.root / "attempts" / f"{stage}-{key}"
 
     def data_path(self, record: ShardRecord) -> Path:
-        return self.folder(record.stage, record.key) / record.data.name
+        """The rows of an output, as a file to read.
+
+        Raises:
+            DamagedInputError: a bucket holds other bytes than were written, or none; they do not count any more.
+        """
+        return self.path_of(record, record.data)
 
     def rejects_path(self, record: ShardRecord) -> Path | None:
-        return self.folder(record.stage, record.key) / record.rejects.name if record.rejects else None
+        """What an output left out, as `data_path`; None: nothing."""
+        return self.path_of(record, record.rejects) if record.rejects else None
+
+    def path_of(self, record: ShardRecord, file: DataFile) -> Path:
+        """One of the files of an output, as `data_path`."""
+        path = self.folder(record.stage, record.key) / file.name
+        if not (record.erased and file == record.data) and not self.files.bring(path, file):
+            if self.read_record(record.stage, record.key) == record:
+                self.drop(record.stage, record.key)
+            raise DamagedInputError(record.ref)
+        return path
+
+    def bring(self, records: Iterable[ShardRecord]) -> None:
+        """Have the rows of outputs here before they are read, several at once."""
+        away = [
+            each for each in records if not has_size(self.folder(each.stage, each.key) / each.data.name, each.data.size)
+        ]
+        if away:
+            with ThreadPoolExecutor(max_workers=min(8, len(away))) as pool:
+                for _ in pool.map(self.data_path, away):
+                    pass
+
+    def fresh(self, folder: str) -> Path:
+        """A folder below the root, its small files as they are now."""
+        path = self.root / folder
+        self.files.fresh(path)
+        return path
 
     def find(self, stage: str, key: str) -> ShardRecord | None:
         """The committed output of a key, if its record reads and its files are there in full size."""
@@ -69,7 +116,8 @@ class Store:
         if record is None or record.erased:
             return None
         folder = f"{self.root}/shards/{stage}/{key}"
-        whole = all(_has_size(f"{folder}/{f.name}", f.size) for f in (record.data, record.rejects) if f is not None)
+        files = (record.data, record.rejects)
+        whole = all(self.files.has_size(f"{folder}/{f.name}", f.size) for f in files if f is not None)
         return record if whole else None
 
     def find_erased(self, stage: str, key: str) -> ShardRecord | None:
@@ -84,7 +132,7 @@ class Store:
         erased = record.model_copy(update={"erased": True})
         with disk_errors_explained(self.root):
             self.put(self.record_path(record.stage, record.key), erased.model_dump_json(indent=1).encode())
-            self.files.remove(self.data_path(record))
+            self.files.remove(self.folder(record.stage, record.key) / record.data.name)
 
     def withdraw(self, record: ShardRecord) -> None:
         """Remove an output and its files for good, unless its place was taken by another one."""
@@ -96,9 +144,8 @@ class Store:
 
     def read_record(self, stage: str, key: str) -> ShardRecord | None:
         """The record of a key as it is on disk, whatever its files; None if it is missing or does not read."""
-        with suppress(FileNotFoundError, ValidationError):
-            record = ShardRecord.model_validate_json(self.record_path(stage, key).read_bytes())
-            return record if (record.stage, record.key) == (stage, key) else None
+        with suppress(FileNotFoundError):
+            return _read_as(stage, key, self.files.read(self.record_path(stage, key)))
         return None
 
     def demand_same(self) -> None:
@@ -158,6 +205,14 @@ class Store:
         """Make an output not count any more; its files stay until they are made again or swept."""
         self.files.remove(self.record_path(stage, key))
 
+    def mistrust(self, stage: str, key: str) -> None:
+        """What was read of an output is not what was written: a damaged copy goes, else the output counts no more."""
+        record = self.read_record(stage, key)
+        files = (record.data, record.rejects) if record is not None else ()
+        discarded = [self.files.discard(self.folder(stage, key) / f.name, f) for f in files if f is not None]
+        if not any(discarded):
+            self.drop(stage, key)
+
     def commit(self, record: ShardRecord, parts: dict[str, Path]) -> ShardRecord:
         """Publish finished, synced temporary files under a record; the first writer wins.
 
@@ -196,31 +251,34 @@ class Store:
     def damaged(self, record: ShardRecord) -> list[str]:
         """Names of the record's files that are missing or do not have their digest; reads every byte."""
         folder = self.folder(record.stage, record.key)
-        files = (None if record.erased else record.data, record.rejects)
-        return [f.name for f in files if f is not None and not _is_whole(folder / f.name, f)]
+        files = [f for f in (None if record.erased else record.data, record.rejects) if f is not None]
+        return [f.name for f in files if not (self.files.bring(folder / f.name, f) and is_whole(folder / f.name, f))]
 
     def holds(self, ref: InputRef) -> bool:
         """Whether the bytes that `ref` names are there and whole; reads every byte."""
         record = self.read_record(ref.stage, ref.key)
-        return (
-            record is not None and record.data.digest == ref.digest and _is_whole(self.data_path(record), record.data)
-        )
+        return record is not None and record.data.digest == ref.digest and is_whole(self.data_path(record), record.data)
 
     def records(self) -> list[ShardRecord]:
         """All committed records, ordered by stage and key."""
-        found = sorted((self.root / "shards").glob("*/*/record.json"))
-        read = [self.read_record(path.parent.parent.name, path.parent.name) for path in found]
+        read = map(_read_from, self.record_paths())
         return [record for record in read if record is not None]
+
+    def record_paths(self) -> list[Path]:
+        """Where all records are, whether or not they read."""
+        return sorted(self.fresh("shards").glob("*/*/record.json"))
 
     def sweep_temporary(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
         """Remove what killed runs left in the making; returns what was removed."""
-        forgiven = self._remove_old((self.root / "attempts").glob("*"), max(older_than_s, FORGIVE_AFTER_S))
-        return [*self._remove_old(self.tmp.glob("*"), older_than_s), *forgiven]
+        marks, left = (self.files.ages(folder, "*") for folder in (self.root / "attempts", self.tmp))
+        forgiven = self._remove_old(marks, max(older_than_s, FORGIVE_AFTER_S))
+        return [*self._remove_old(left, older_than_s), *forgiven]
 
     def sweep(self, older_than_s: float = SWEEP_AFTER_S) -> list[Path]:
         """The same, and data files that no record counts: reads every record. A record that another version of the
         code wrote, and that does not read, keeps its files.
         """
+        data = self.files.ages(self.root / "shards", "*/*/*.parquet")  # first: records of what comes meanwhile are read
         used = {
             self.folder(record.stage, record.key) / file.name
             for record in self.records()
@@ -228,34 +286,27 @@ class Store:
             if file is not None
         }
         known = {path.parent for path in used}
-        orphans = (
-            path
-            for path in (self.root / "shards").glob("*/*/*.parquet")
-            if path not in used and (path.parent in known or not path.with_name("record.json").exists())
-        )
+        unread = {path.parent for path in self.record_paths()} - known
+        orphans = {path: age for path, age in data.items() if path not in used and path.parent not in unread}
         return sorted([*self.sweep_temporary(older_than_s), *self._remove_old(orphans, older_than_s)])
 
-    def _remove_old(self, paths: Iterable[Path], older_than_s: float) -> list[Path]:
+    def _remove_old(self, ages: Mapping[Path, float], older_than_s: float) -> list[Path]:
         oldest = time.time() - older_than_s
-        stale = sorted(path for path in paths if _modified(path) < oldest)
+        stale = sorted(path for path, age in ages.items() if age < oldest)
         for path in stale:
             self.files.remove(path)
         return stale
 
 
-def _has_size(path: str | Path, size: int) -> bool:
-    try:
-        return os.stat(path).st_size == size  # noqa: PTH116 - a hit is two of these, and Path doubles their cost
-    except FileNotFoundError:
-        return False
+def _read_from(path: Path) -> ShardRecord | None:
+    with suppress(FileNotFoundError):
+        return _read_as(path.parent.parent.name, path.parent.name, path.read_bytes())
+    return None
 
 
-def _is_whole(path: Path, file: DataFile) -> bool:
-    return _has_size(path, file.size) and file_digest(path) == file.digest
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
+def _read_as(stage: str, key: str, data: bytes) -> ShardRecord | None:
+    """The record of a key from its bytes; None: they do not read, or are of another one."""
+    with suppress(ValidationError):
+        record = ShardRecord.model_validate_json(data)
+        return record if (record.stage, record.key) == (stage, key) else None
+    return None

@@ -24,13 +24,18 @@ def note_seconds(store: Store, stage: str, key: str, seconds: float) -> None:
             os.close(file)
 
 
-def seconds_of(store: Store, stage: str, keys: Collection[str]) -> float | None:
-    """What a stage took for these outputs together; None: nothing is known of any."""
+def all_seconds(store: Store, stage: str) -> dict[str, float]:
+    """Key -> what the stage took for that output, of all that were made here."""
     took: dict[str, float] = {}
     with suppress(OSError):
         for line in (store.root / "times" / f"{stage}.jsonl").read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError):  # a line that was cut off by a kill or a full disk
                 said = json.loads(line)
-                if said["key"] in keys:
-                    took[said["key"]] = float(said["seconds"])
-    return sum(took.values()) if took else None
+                took[said["key"]] = float(said["seconds"])
+    return took
+
+
+def seconds_of(store: Store, stage: str, keys: Collection[str]) -> float | None:
+    """What a stage took for these outputs together; None: nothing is known of any."""
+    took = [seconds for key, seconds in all_seconds(store, stage).items() if key in keys]
+    return sum(took) if took else None

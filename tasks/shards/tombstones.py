@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.schema.errors import StoreError
 from tasks.schema.rejections import Reason, Rejection
-from tasks.shards.files import disk_errors_explained, temporary
+from tasks.shards.files import Stamp, disk_errors_explained, temporary
 from tasks.shards.ledger import Segment, append_segment, ledger_folder, make_durable, read_segments
 from tasks.shards.store import Store
 
@@ -161,7 +161,7 @@ def read_salt(store: Store) -> Salt:
     """
     path = store.root / "forgotten" / "salt"
     with disk_errors_explained(store.root):
-        if not path.exists():
+        if not store.files.has(path):
             written = temporary(store.tmp)
             try:
                 with store.files.create(written) as stream:
@@ -172,7 +172,7 @@ def read_salt(store: Store) -> Salt:
                 store.files.remove(written)
             for folder in (path.parent, store.root):
                 store.files.sync_folder(folder)
-        data = path.read_bytes()
+        data = store.files.read(path)
     if len(data) != _SALT_BYTES:
         raise StoreError(f"{path} is damaged: restore it from a backup, or what was forgotten may come back.")
     return Salt(data)
@@ -209,7 +209,7 @@ def add_tombstones(
                 set(wanted.contents) - standing.contents,
                 set(wanted.hashes) - set(standing.hashes.tolist()),
             )
-            written = len(list(folder.glob("[0-9]*.json")))
+            written = len(list(folder.glob("[0-9]*.json")))  # those that `_standing` read
             nothing = fresh == Tombstone.of((), (), (), ())
             if nothing or append_segment(store, folder, written + 1, fresh):
                 make_durable(store, folder)
@@ -219,7 +219,7 @@ def add_tombstones(
 def open_tombstones(store: Store) -> None:
     """Begin the ledger, if nothing was forgotten yet: from here on what is rejected as forgotten has no name."""
     read_salt(store)
-    _folder(store).mkdir(parents=True, exist_ok=True)
+    store.files.make_folder(_folder(store))
     make_durable(store, _folder(store))
 
 
@@ -229,24 +229,16 @@ def demand_nothing_under_way(store: Store) -> None:
     Raises:
         StoreError: a forget runs, or was interrupted.
     """
-    if os.path.isdir(store.root / "forgotten" / "unfinished"):  # noqa: PTH112 - every task asks
+    if store.files.has_any(store.root / "forgotten" / "unfinished"):
         raise StoreError(
             f"Something is being forgotten in the store at {store.root}, or was interrupted: run again when "
             "`mannequin forget` has ended; without anything named it finishes what was interrupted."
         )
 
 
-Stamp = tuple[int, int] | None
-"""Inode and time of change of the folder of tombstones; None: there is none."""
-
-
-def stamp_of(store: Store) -> Stamp:
-    """Changes whenever something is forgotten."""
-    try:
-        found = os.stat(_folder(store))  # noqa: PTH116 - every stage that runs asks
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+def stamp_of(store: Store) -> Stamp | None:
+    """Changes whenever something is forgotten; None: nothing ever was."""
+    return store.files.stamp(_folder(store))
 
 
 _READ: dict[Path, tuple[Stamp, Tombstones]] = {}
@@ -269,7 +261,7 @@ def read_tombstones(store: Store) -> Tombstones | None:
 
 
 def _standing(store: Store, salt: Salt) -> Tombstones:
-    segments = list(read_segments(_folder(store), Tombstone, "what was forgotten"))
+    segments = list(read_segments(store, _folder(store), Tombstone, "what was forgotten"))
     hashes = sorted({each for segment in segments for each in segment.hashes})
     return Tombstones(
         salt,

@@ -102,8 +102,7 @@ def verify_store(
 
 
 def _of_store(store: Store) -> list[tuple[str, str, DataFile | None]]:
-    found = sorted((store.root / "shards").glob("*/*/record.json"))
-    return [(path.parent.parent.name, path.parent.name, None) for path in found]
+    return [(path.parent.parent.name, path.parent.name, None) for path in store.record_paths()]
 
 
 def _beside_shards(store: Store) -> list[Damage]:
@@ -130,6 +129,7 @@ def _check(store: Store, record: ShardRecord) -> _Checked:
     for file in files:
         check = _check_data if file is record.data else _check_rejects
         try:
+            store.files.renew(folder / file.name)
             problems += [(file.name, problem) for problem in _check_bytes(folder / file.name, file)] or [
                 (file.name, problem) for problem in check(folder / file.name, record)
             ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tasks.schema.films import WINDOW_FRAMES, Film
 from tasks.schema.rejections import Reason, RefusedError
+from tasks.shards.watchdog import alive
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.packets import PacketsAhead
 from tasks.video.timing import gap_tolerance
@@ -82,7 +83,7 @@ class WindowReader:
         path: where it lies now.
         threads: of the decoder; the frames do not depend on it.
         timeout_s: after so long a window is given up, looked at between packets. Native code is not interrupted inside
-            one: against a decoder that never returns helps only a process that is ended from outside.
+            one: against a decoder that never returns helps `tasks.shards.watchdog`.
     """
 
     def __init__(self, film: Film, path: Path, *, threads: int = 1, timeout_s: float = WINDOW_TIMEOUT_S) -> None:
@@ -269,6 +270,7 @@ class WindowReader:
         """
         import av
 
+        alive()
         if time.monotonic() > self._deadline:
             self._lost = True
             raise WindowError(Reason.DECODER_TIMED_OUT, f"The window did not decode within {self._timeout_s:g} s.")

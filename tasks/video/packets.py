@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tasks.schema.errors import SourceError
+from tasks.shards.watchdog import alive
 from tasks.video.container import NoPictureError, open_film
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class PacketsAhead:
         import av
 
         while not self.ended:
+            alive()
             try:
                 packet = next(self._source, None)
             except av.error.FFmpegError:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TRIAL_START_S: Final = 300.0
 TRIAL_SECONDS: Final = 10.0
 """For each second of a film. UHD HEVC of 10 bit takes one core about 2 s."""
+TRIAL_SILENCE_S: Final = TRIAL_START_S
+"""Between two packets."""
 
 
 def demand_survivors(decode: Callable[..., Any], film: Film, path: Path, **options: Any) -> None:
@@ -31,10 +33,11 @@ def demand_survivors(decode: Callable[..., Any], film: Film, path: Path, **optio
         path: where it lies now.
         options: JSON.
     Raises:
-        ProbeError: no child survives it, or it takes longer than `TRIAL_SECONDS` for each second of the film.
+        ProbeError: no child survives it, it takes longer than `TRIAL_SECONDS` for each second of the film, or than
+            `TRIAL_SILENCE_S` for one packet.
     """
     said = {"path": str(path), "row": _row(film), **options}
-    died = fatal(decode, said, TRIAL_START_S + TRIAL_SECONDS * film.duration_s)
+    died = fatal(decode, said, TRIAL_START_S + TRIAL_SECONDS * film.duration_s, TRIAL_SILENCE_S)
     if died is not None:
         raise ProbeError(*_of_film(died, path.name))
 

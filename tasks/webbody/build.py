@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from tasks.schema.forms import Form
-from tasks.webbody.config import Share, WebBodyForm
+from tasks.webbody.config import Share
 from tasks.webbody.derivations import PartRead
 
 UNFINISHED = "webbody_unfinished"
 """Builds that did not come to their members: kept apart, so that the latest whole one is found."""
-
-GROUP_PARTS = 16
-"""Parts of a list that one task downloads, at most."""
 
 
 class Summary(Form):
@@ -31,9 +28,3 @@ class Summary(Form):
 def shared_out(parts: Sequence[PartRead], share: Share) -> tuple[PartRead, ...]:
     """The parts that this run works on."""
     return tuple(parts[share.index :: share.count])
-
-
-def groups_of(parts: Sequence[PartRead], config: WebBodyForm, tasks: int) -> list[tuple[PartRead, ...]]:
-    """Parts in the groups that one task downloads each: enough for its processes, and all tasks busy."""
-    size = max(1, min(GROUP_PARTS * config.download.processes, -(-len(parts) // tasks)))
-    return [tuple(parts[start : start + size]) for start in range(0, len(parts), size)]

@@ -1,6 +1,6 @@
 """The parameters of the flow `webbody`, as a person fills them in."""
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -12,25 +12,29 @@ from tasks.schema.url_sources import UrlSource
 
 BundleFormat = Literal["recordio", "webdataset", "parquet"]
 
-Step = Literal["urls", "download", "people", "faces", "recognise", "gate", "identities", "clean", "members", "exports"]
-
-STEPS: tuple[Step, ...] = (
+Step = Literal[
     "urls",
     "download",
     "people",
     "faces",
     "recognise",
     "gate",
+    "neighbours",
     "identities",
     "clean",
     "members",
     "exports",
-)
+]
+
+STEPS: tuple[Step, ...] = get_args(Step)
 """In order. The seed's letters: a urls, b download, c people, d faces, e recognise, f identities, g clean, i and j
 members and exports."""
 
-PER_PART = STEPS[: STEPS.index("identities")]
+PER_PART = STEPS[: STEPS.index("neighbours")]
 """Steps that look at one part of a list at a time."""
+
+JOINED = STEPS[STEPS.index("neighbours") : STEPS.index("exports")]
+"""Steps that look at all parts together."""
 
 STAGES: dict[Step, tuple[str, ...]] = {
     "download": ("download", "retry_urls", "released_urls", "consent"),
@@ -73,10 +77,16 @@ class DownloadRules(Form):
         True, title="Respect opt-outs", description="Else only the block list counts; what servers say is recorded."
     )
     consent: ConsentPolicy = Field(default_factory=ConsentPolicy, title="Opt-outs")
-    threads: int = Field(64, title="Threads", ge=1, le=1024, description="Of each process.")
-    processes: int = Field(1, title="Processes", ge=1, le=256)
-    distributor: Literal["threads", "multiprocessing", "ray"] = Field("threads", title="Distributor")
+    threads: int = Field(64, title="Threads", ge=1, le=1024, description="Of each of the runner's workers.")
     wandb: bool = Field(False, title="Weights & Biases", description="img2dataset's own switch.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runner_distributes(cls, given: object) -> object:
+        """Parameters that were saved before the runner was one name a distributor of their own."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name not in ("processes", "distributor")}
 
 
 class BodyRules(Form):
@@ -115,8 +125,10 @@ class RecognitionRules(Form):
 class IdentityRules(Form):
     """How faces become identities."""
 
-    linkage: Literal["global", "per_label"] = Field(
-        "global", title="Linkage", description="per_label: the reference's way, with its raw cosine of 0.30."
+    linkage: Literal["global", "per_label", "density"] = Field(
+        "global",
+        title="Linkage",
+        description="per_label: the reference's way, with its raw cosine of 0.30. density: HDBSCAN, on a GPU only.",
     )
     false_match_rate: float = Field(
         0.0, title="False-match rate", ge=0, lt=1, description="Of a link; 0: by the number of faces."
@@ -273,7 +285,7 @@ class WebBodyForm(Form):
         for source in params["sources"]:
             if not source["location"].startswith(("https://", "http://", "hf://")):
                 del source["location"]
-        for where in ("threads", "processes", "distributor", "wandb"):
+        for where in ("threads", "wandb"):
             del params["download"][where]
         del params["download"]["consent"]["block_list"]
         return params

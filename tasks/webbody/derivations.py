@@ -24,7 +24,7 @@ from tasks.ingest.url_lists import IngestUrls
 from tasks.machine.places import Machine
 from tasks.schema.forms import Form
 from tasks.schema.url_sources import UrlListing, UrlPart, UrlSource
-from tasks.shards.derive import Derivation, committed
+from tasks.shards.derive import Derivation, StageNotRunError, committed, realise
 from tasks.webbody.config import WebBodyForm
 
 HOUR_S = 3600.0
@@ -149,6 +149,25 @@ def read_as(part: PartRead, made: Downloads, machine: Machine) -> PartRead:
 def consented(download: Derivation, form: WebBodyForm) -> Derivation:
     """What the policy of today keeps of a download."""
     return Derivation(Consented.of(consent(form)), (download,))
+
+
+def fetched(part: PartRead, form: WebBodyForm, machine: Machine) -> tuple[PartRead, bool]:
+    """A part with all attempts made that are due now, and whether all of them were found.
+
+    Raises:
+        StageNotRunError: something is due, and downloads were not asked for.
+    """
+    asked, found = "download" in form.steps, True
+    while True:
+        planned = downloads(part, form, machine, datetime.now(UTC) if asked else LONG_AGO)
+        due = [each for each in planned.every if committed(each, machine.store) is None]
+        if due and not asked:
+            raise StageNotRunError("download")
+        for each in due:
+            found = realise(each, machine.store).cached and found
+        if not due:
+            kept = [realise(consented(each, form), machine.store) for each in planned.every] if asked else []
+            return read_as(part, planned, machine), found and all(outcome.cached for outcome in kept)
 
 
 def chains(read: PartRead, form: WebBodyForm, machine: Machine) -> tuple[AttemptChain, ...]:

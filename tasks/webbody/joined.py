@@ -13,7 +13,9 @@ from tasks.face.recogniser import Recogniser, open_recogniser
 from tasks.identity.clean import Clean, Validation, ValidationConfig
 from tasks.identity.clean_work import CleanConfig
 from tasks.identity.identities import Identities, IdentitiesConfig
+from tasks.identity.link import LinkerConfig
 from tasks.identity.link_average import AverageLinkage
+from tasks.identity.link_density import HdbscanLinkage
 from tasks.identity.link_labels import PerLabel
 from tasks.identity.members import Members, MembersConfig
 from tasks.identity.neighbour_stage import FindNeighbours, NeighboursConfig
@@ -26,7 +28,7 @@ from tasks.schema.forms import Form
 from tasks.schema.records import InputRef
 from tasks.shards.derive import Derivation, Made, committed
 from tasks.shards.manifest import Manifest, read_manifest
-from tasks.webbody.config import WebBodyForm
+from tasks.webbody.config import IdentityRules, RecognitionRules, WebBodyForm
 from tasks.webbody.derivations import AttemptChain, PartRead, chains
 
 FLOW = "webbody"
@@ -109,15 +111,9 @@ class Joined:
     def identities(self) -> Derivation:
         """Whose every face is."""
         before = tuple(Made(ref) for ref in self.build.previous.identities)
-        rules = self.build.config.identities
-        config = IdentitiesConfig(
-            model=self._recogniser.sha256,
-            default_cosine=self._recogniser.card.thresholds["match"],
-            false_match_rate=rules.false_match_rate or None,
-            linker=PerLabel() if rules.linkage == "per_label" else AverageLinkage(),
-            continues=bool(before),
-        )
-        return Derivation(Identities(config), self.gated, whole=(self.neighbours, *before))
+        config = self.build.config
+        whole: list[Derivation | Made] = [self.neighbours, *before]
+        return identities_of(config.identities, config.recognition, self.machine, self.gated, whole)
 
     @cached_property
     def clean(self) -> Derivation:
@@ -161,8 +157,34 @@ class Joined:
 
     @cached_property
     def _recogniser(self) -> Recogniser:
-        rules = self.build.config.recognition
-        return open_recogniser(rules.model, self.machine.zoo, remote_code=rules.allow_remote_code)
+        return _recogniser(self.build.config.recognition, self.machine)
+
+
+LINKERS: dict[str, LinkerConfig] = {"global": AverageLinkage(), "per_label": PerLabel(), "density": HdbscanLinkage()}
+"""What the names of `IdentityRules.linkage` stand for."""
+
+
+def identities_of(
+    rules: IdentityRules,
+    recognition: RecognitionRules,
+    machine: Machine,
+    gated: Sequence[Derivation | Made],
+    whole: Sequence[Derivation | Made],
+) -> Derivation:
+    """Whose every face is; `whole`: their neighbours, and the identities of the build that is gone on from, if any."""
+    recogniser = _recogniser(recognition, machine)
+    config = IdentitiesConfig(
+        model=recogniser.sha256,
+        default_cosine=recogniser.card.thresholds["match"],
+        false_match_rate=rules.false_match_rate or None,
+        linker=LINKERS[rules.linkage],
+        continues=len(whole) > 1,
+    )
+    return Derivation(Identities(config), tuple(gated), whole=tuple(whole))
+
+
+def _recogniser(rules: RecognitionRules, machine: Machine) -> Recogniser:
+    return open_recogniser(rules.model, machine.zoo, remote_code=rules.allow_remote_code)
 
 
 def open_build(read: tuple[PartRead, ...], config: WebBodyForm, machine: Machine) -> Build:

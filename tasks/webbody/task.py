@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import get_run_logger, task
@@ -14,19 +13,20 @@ from tasks.exports.webbody_folders import FOLDERS, export_folders
 from tasks.exports.webbody_join import WebBodyShards
 from tasks.ingest.url_lists import list_urls as read_list
 from tasks.lineage.remembered import publish_remembered
+from tasks.machine.groups import each_of
 from tasks.machine.places import Machine, PlaceNames
-from tasks.machine.task import RETRIED, as_found, machine
-from tasks.schema.errors import StoreError
+from tasks.machine.runner import Runner
+from tasks.machine.task import GPU, RETRIED, as_found, gpu_slot, machine, named
 from tasks.schema.home import absolute
 from tasks.schema.url_sources import UrlSource
 from tasks.shards.derive import Derivation, StageNotRunError, committed, realise, realise_whole
-from tasks.shards.distribute import distribute
 from tasks.shards.manifest import read_manifest
 from tasks.webbody.build import Summary
 from tasks.webbody.config import WebBodyForm
-from tasks.webbody.derivations import LONG_AGO, ListRead, PartRead, chains, consented, downloads, read_as, urls
+from tasks.webbody.derivations import ListRead, PartRead, chains, fetched, urls
 from tasks.webbody.joined import FLOW, Build, Joined
 from tasks.webbody.joined import open_build as joined_by
+from tasks.webbody.linkage import LinkageForm, linkage_of
 from tasks.webbody.report import (
     build_card,
     bundle_config,
@@ -54,59 +54,67 @@ def list_urls(source: UrlSource, config: WebBodyForm, places: PlaceNames) -> Lis
     return ListRead(source=source, listing=listing)
 
 
-@task(
-    name="download",
-    task_run_name="download {parts[0].source.name} {parts[0].part.first_row}",
-    tags=["network"],
-    **RETRIED,
-)
+def _part(read: PartRead) -> str:
+    """A part of a list as people read it."""
+    return f"{read.source.name} {read.part.first_row}"
+
+
+@task(name="download", task_run_name=named("download", "parts", _part), tags=["network"], **RETRIED)
 def download_parts(parts: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> tuple[PartRead, ...]:
     """The photos of some parts: what was fetched before is found, what failed is tried again when it is due."""
     here = machine(places)
     if config.steps == ("urls",):
-        outcomes = [realise(urls(part), here.store) for part in parts]
-        read = tuple(part.model_copy(update={"attempts": 0}) for part in parts)
-        return as_found(all(outcome.cached for outcome in outcomes), read)
-    found = True
-    while True:
-        now = datetime.now(UTC) if "download" in config.steps else LONG_AGO
-        planned = [downloads(part, config, here, now) for part in parts]
-        every = [each for plan in planned for each in plan.every]
-        wanted = [each for each in every if committed(each, here.store) is None]
-        if not wanted:
-            if "download" in config.steps:
-                judged = [realise(consented(each, config), here.store) for each in every]
-                found = found and all(outcome.cached for outcome in judged)
-            read = tuple(read_as(part, plan, here) for part, plan in zip(parts, planned, strict=True))
-            return as_found(found, read)
-        if "download" not in config.steps:
-            raise StageNotRunError("download")
-        found = False
-        ended = distribute(wanted, here.store, config.download.processes, config.download.distributor)
-        failed = [result.error for _, result in sorted(ended) if result.error is not None]
-        if failed:
-            raise StoreError(f"{len(failed)} of {len(wanted)} downloads did not end; the first: {failed[0]}")
+
+        def fetch(part: PartRead) -> tuple[PartRead, bool]:
+            return part.model_copy(update={"attempts": 0}), realise(urls(part), here.store).cached
+
+    else:
+
+        def fetch(part: PartRead) -> tuple[PartRead, bool]:
+            return fetched(part, config, here)
+
+    reads, found = each_of(parts, fetch, _part)
+    return as_found(found, reads)
 
 
-@task(name="look", task_run_name="look at {part.source.name} {part.part.first_row}", tags=["gpu"], **RETRIED)
-def look_at_part(part: PartRead, config: WebBodyForm, places: PlaceNames) -> dict[str, int]:
-    """People, faces and embeddings of a part's photos, as far as the run goes; returns the rows of its last step."""
-    here = machine(places)
-    step = config.last_look
-    if step is None:
-        return {}
-    outcomes = [
-        realise(chain.of(step), here.store, erased_counts=True, only=config.stages)
-        for chain in chains(part, config, here)
-    ]
-    rows = sum(outcome.record.data.rows for outcome in outcomes)
-    return as_found(all(outcome.cached for outcome in outcomes), {step: rows})
+@task(name="look", task_run_name=named("look at", "parts", _part), tags=[GPU], **RETRIED)
+def look_at_parts(
+    parts: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames, runner: Runner
+) -> tuple[int, ...]:
+    """People, faces and embeddings of some parts' photos, as far as the run goes; returns the rows of its last step."""
+    here, step = machine(places), str(config.last_look)
+
+    def look(part: PartRead) -> tuple[int, bool]:
+        outcomes = [
+            realise(chain.of(step), here.store, erased_counts=True, only=config.stages)
+            for chain in chains(part, config, here)
+        ]
+        return sum(outcome.record.data.rows for outcome in outcomes), all(outcome.cached for outcome in outcomes)
+
+    with gpu_slot(runner):
+        rows, found = each_of(parts, look, _part)
+    return as_found(found, rows)
 
 
 @task(name="open build", **RETRIED)
 def open_build(read: tuple[PartRead, ...], config: WebBodyForm, places: PlaceNames) -> Build:
     """What is joined now, and which build it goes on from."""
     return joined_by(read, config, machine(places))
+
+
+@task(name="neighbours", **RETRIED)
+def find_neighbours(build: Build, places: PlaceNames) -> int:
+    """The nearest faces of every face; returns how many faces have some."""
+    return _made(Joined(build, machine(places)).neighbours, build, places)
+
+
+@task(name="link apart", **RETRIED)
+def link_apart(form: LinkageForm, places: PlaceNames) -> int:
+    """Faces to identities by the manifest of a build alone; returns the faces that have one."""
+    here = machine(places)
+    outcome = realise(linkage_of(form, here), here.store, only=("identities",))
+    rows = outcome.record.data.rows
+    return as_found(outcome.cached, rows)
 
 
 @task(name="link", **RETRIED)

@@ -26,6 +26,12 @@ def test_defaults_lie_under_the_home(home: Path) -> None:
     assert HubAccount().credentials().endpoint is None
 
 
+def test_the_working_copy_of_a_bucket_lies_apart(home: Path) -> None:
+    place = Store(url="s3://bucket/Some/prefix/").place()
+    assert place.root == home / "buckets" / "bucket_some_prefix"
+    assert place.url == "s3://bucket/Some/prefix"
+
+
 def test_home_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MANNEQUIN_HOME")
     assert Store().place().root == Path.home() / ".mannequin"
@@ -48,11 +54,22 @@ def test_what_is_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert HubAccount(endpoint="http://127.0.0.1:1/").credentials().endpoint == "http://127.0.0.1:1"
 
 
+def test_the_database_of_a_service_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANNEQUIN_DATABASE_URL", "postgresql://u:p@h/service")
+    assert Database().place().url == "postgresql://u:p@h/service"
+    assert Database(url=SecretStr("postgresql://u:p@h/d")).place().url == "postgresql://u:p@h/d"
+    monkeypatch.setenv("MANNEQUIN_DATABASE_URL", "mysql://u:p@h/d")
+    with pytest.raises(ConfigError, match=r"MANNEQUIN_DATABASE_URL must start with postgresql://"):
+        Database().place()
+
+
 @pytest.mark.parametrize(
     ("block", "fields"),
     [
         (Store, {"root": "data"}),
         (Store, {"public_url": "cdn.example.org"}),
+        (Store, {"url": "bucket/x"}),
+        (Store, {"url": "s3://bucket/x", "endpoint": "minio:9000"}),
         (ModelZoo, {"folder": "models"}),
         (HubAccount, {"endpoint": "hub.example.org"}),
         (Database, {"url": "mysql://root:hunter2@h/d"}),
@@ -65,10 +82,15 @@ def test_what_does_not_fit_is_refused(block: type, fields: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    "block", [Database(url=SecretStr("postgresql://u:hunter2@h/d")), HubAccount(token=SecretStr("hunter2"))]
+    "block",
+    [
+        Database(url=SecretStr("postgresql://u:hunter2@h/d")),
+        HubAccount(token=SecretStr("hunter2")),
+        Store(url="s3://bucket/x", key=SecretStr("hunter2"), secret=SecretStr("hunter2")),
+    ],
 )
-def test_secrets_are_not_shown(block: Database | HubAccount) -> None:
-    plain = block.place() if isinstance(block, Database) else block.credentials()
+def test_secrets_are_not_shown(block: Database | HubAccount | Store) -> None:
+    plain = block.credentials() if isinstance(block, HubAccount) else block.place()
     for shown in (repr(block), str(block), repr(plain), str(plain), json.dumps(block.model_dump(mode="json"))):
         assert "hunter2" not in shown
 

@@ -14,13 +14,14 @@ from tasks.schema.clips import CLIP_SCHEMA, DANCE_SCHEMA
 from tasks.schema.columns import shard_schema
 from tasks.shards.derive import Derivation, committed, realise
 from tasks.shards.store import Store
+from tasks.shards.watchdog import HANG_VARIABLE
 from tests.dance.blocks_film import BlockShot, SeesBlocks, blocks_film, swaying
 from tests.dance.cut_films import QUICK, dance_shard
 from tests.dance.make_dance import clip_row, even_times, flash_film, write_wav
 from tests.dance.test_dance_clips import config, shard
 from tests.music.drums import RATE, render_drums
 from tests.poses.sample_shards import given
-from tests.video.deadly import MARK, realised
+from tests.video.deadly import HANGS, MARK, PATIENCE_S, realised
 
 SIZE = (64, 64)
 SONG = render_drums(3, bpm=125, seconds=4.0, groove="rock").samples
@@ -69,6 +70,27 @@ def test_the_run_after_a_death_rejects_what_is_deadly(
     assert record is not None
     assert record.rejected == {"decoder_crashed": record.rows_in}
     assert {each["detail"] for each in rejects(store, record)} == {f"{subject}: the decoder died: SIGSEGV."}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("video", "song", "stage", "told"),
+    [
+        (HANGS, "song", "cut_clips", f"{HANGS}.mp4: no sign of life for {PATIENCE_S:g} s."),
+        ("film", HANGS, "music", f"The sound of {HANGS}.wav: no sign of life for {PATIENCE_S:g} s."),
+    ],
+)
+def test_what_hangs_is_rejected_by_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str, song: str, stage: str, told: str
+) -> None:
+    monkeypatch.setenv(HANG_VARIABLE, f"{PATIENCE_S}")
+    store = Store(tmp_path / "store")
+    derivation = steps(tmp_path, video, song)[stage]
+    assert realised(derivation, store) == 0
+    record = committed(derivation, store)
+    assert record is not None
+    assert record.rejected == {"decoder_timed_out": record.rows_in}
+    assert {each["detail"] for each in rejects(store, record)} == {told}
 
 
 @pytest.mark.slow

@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ import pytest
 from deployments.local import ask, environment, server, worker
 from tasks.catalog.embedded import start_embedded
 from tasks.schema.home import home as home_folder
+from tests.deployments.local_service import local
 
-ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 FORM = {
     "sources": [{"name": "mannequins", "kind": "mannequins", "category": "lifestyle", "limit": 8}],
@@ -29,6 +28,7 @@ FORM = {
     "shard_rows": 8,
     "controls": False,
 }
+DATASETS = ("pose_templates", "webbody", "video_patches", "music_to_pose", "runway_street")
 MADE = {(task, "Completed") for task in ("list", "describe", "select", "combine", "publish", "report", "page", "fill")}
 FOUND = {(task, "Cached" if task in ("describe", "select", "combine") else state) for task, state in MADE}
 
@@ -38,11 +38,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MANNEQUIN_HOME", str(tmp_path))
     monkeypatch.delenv("MANNEQUIN_PORT", raising=False)
     return tmp_path
-
-
-def local(verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployments.local", verb]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False)
 
 
 def test_the_environment_is_our_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +61,34 @@ def test_a_taken_port_that_was_asked_for_is_an_error(home: Path) -> None:
     assert local("up", MANNEQUIN_PORT="http").returncode == 1
 
 
+@pytest.mark.engine
+def test_a_database_that_cannot_be_read_is_explained(home: Path) -> None:
+    (home / "prefect").mkdir()
+    database = home / "prefect" / "prefect.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('fffffffffff0')")
+        connection.commit()
+    for means in ("was made by a newer Prefect", "is damaged"):
+        done = local("up")
+        assert done.returncode == 1
+        assert f"{database} {means}" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert server().pid() is None
+        database.write_bytes(b"no database at all, but long enough to have a header" * 100)
+
+
 def test_down_and_status_where_nothing_runs(home: Path) -> None:
     assert "was not running" in local("down").stdout
     assert "not running" in local("status").stdout
     assert not (home / "prefect").exists()
+
+
+def deploy_anew(url: str) -> None:
+    """Let the next `make up` deploy, as after a new version."""
+    body = {"variables": {"name": {"any_": ["mannequin_deployed"]}}}
+    [found] = ask(url, "variables/filter", body)
+    httpx.delete(f"{url}/api/variables/{found['id']}").raise_for_status()
 
 
 def state_of(url: str) -> Any:
@@ -82,23 +101,6 @@ def state_of(url: str) -> Any:
             del schedule["updated"]
     blocks = [(each["id"], each["data"]) for each in ask(url, "block_documents/filter", {})]
     return deployments, sorted(blocks), [each["id"] for each in ask(url, "automations/filter", {})]
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[str]:
-    """A service that several tests share; its home is outside of pytest's folders, which only we may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="mannequin-home-"))
-    folder.chmod(0o755)
-    with pytest.MonkeyPatch.context() as variables:
-        variables.setenv("MANNEQUIN_HOME", str(folder))
-        variables.delenv("MANNEQUIN_PORT", raising=False)
-        done = local("up")
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        yield str(server().url())
-        done = local("down")
-        assert done.returncode == 0, done.stderr
-    shutil.rmtree(folder)
 
 
 def from_a_clean_shell(*words: str, folder: Path, **variables: str) -> str:
@@ -159,22 +161,33 @@ def test_the_worker_and_the_command_line_share_one_store(started: str, tmp_path:
 def test_up_again_and_after_accidents(started: str) -> None:
     url = started
     before = state_of(url)
-    names = ["music_to_pose", "pose_templates", "runway_street", "video_patches", "webbody"]
-    assert [each["name"] for each in before[0]] == names
-    assert [schedule["active"] for schedule in before[0][0]["schedules"]] == [False]
+    on = {each["name"]: schedule["active"] for each in before[0] for schedule in each["schedules"]}
+    assert on == {"nightly": True} | dict.fromkeys(DATASETS, False)
+
+    assert {each["name"] for each in ask(url, "work_pools/filter", {})} >= {"local", "gpu", "clustering"}
+    assert "gpu" in {each["name"] for each in ask(url, "v2/concurrency_limits/filter", {})}
 
     pids = server().pid(), worker().pid()
+    deploy_anew(url)
     again = local("up")
     assert again.stdout.count("runs already") == 2
     assert (server().pid(), worker().pid()) == pids
     assert state_of(url) == before
 
-    deployment, schedule = before[0][0]["id"], before[0][0]["schedules"][0]["id"]
-    httpx.patch(f"{url}/api/deployments/{deployment}/schedules/{schedule}", json={"active": True}).raise_for_status()
+    first, night = (next(each for each in before[0] if each["name"] == name) for name in ("music_to_pose", "nightly"))
+    for each, on in ((first, True), (night, False)):
+        path = f"deployments/{each['id']}/schedules/{each['schedules'][0]['id']}"
+        httpx.patch(f"{url}/api/{path}", json={"active": on}).raise_for_status()
+    saved = {"config": {"sources": [{"name": "mine", "location": "/videos"}]}}
+    httpx.patch(f"{url}/api/deployments/{first['id']}", json={"parameters": saved}).raise_for_status()
+    deploy_anew(url)
     os.kill(int(worker().pid() or 0), signal.SIGKILL)
     assert local("up").returncode == 0
     assert worker().pid() not in (None, pids[1])
-    assert ask(url, f"deployments/{deployment}")["schedules"][0]["active"] is True
+    kept = ask(url, f"deployments/{first['id']}")
+    assert kept["schedules"][0]["active"] is True
+    assert kept["parameters"] == saved
+    assert ask(url, f"deployments/{night['id']}")["schedules"][0]["active"] is False
 
     os.killpg(int(server().pid() or 0), signal.SIGKILL)
     deadline = time.monotonic() + 10

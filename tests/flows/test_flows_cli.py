@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from flows.cli import app, flow_names
+from flows.cli import app
+from flows.console import flow_names
 from flows.parameters import assign, read_config
 from flows.places import connect
 from flows.printing import summary_lines, table_lines

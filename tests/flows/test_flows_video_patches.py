@@ -87,6 +87,11 @@ def test_a_run_shows_numbers_and_pictures(first: Summary) -> None:
     assert artifact("patches-sheet").startswith("![Ground truth beside its stacks](data:image/jpeg;base64,")
 
 
+def test_the_page_of_a_build_shows_patches(first: Summary, home: Path) -> None:
+    page = (home / "reports" / "video_patches" / f"{first.manifest}.html").read_text()
+    assert "Patches and their stacks" in page
+
+
 def test_a_second_run_changes_nothing_and_lost_files_come_back(first: Summary, tree: Path) -> None:
     before = files(tree)
     written = {name: (tree / name).stat().st_mtime_ns for name in before}

@@ -28,5 +28,7 @@ def test_the_face_that_is_much_larger_is_meant() -> None:
 
 
 def test_without_a_build_there_is_nothing_to_look_in(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.touch()
     with pytest.raises(StoreError, match="run the flow"):
-        faces_like(Store(tmp_path), Zoo(tmp_path), tmp_path / "photo.jpg")
+        faces_like(Store(tmp_path), Zoo(tmp_path), photo)

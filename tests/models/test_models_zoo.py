@@ -155,7 +155,7 @@ def test_models_that_are_here_are_offered_instead(zoo, tmp_path):
     given = tmp_path / "given"
     given.mkdir()
     (given / "yolov8n-pose_dequantised_from_int8.pt").write_bytes(b"whatever")
-    with pytest.raises(ModelError, match="choose a model that is here: yolov8n-pose-dequantised"):
+    with pytest.raises(ModelError, match=r"yolov8n-pose-dequantised.*webbody: config\.bodies\.model"):
         verified_file(card("http://127.0.0.1:9/tiny.pt"), Zoo(zoo.folder, given))
 
 

@@ -261,7 +261,7 @@ def test_a_rerun_after_the_erasure_finds_everything(web: Web, built: Built) -> N
     asked = len(web.server.requests)
     again = build(web, recordio=True, webdataset=True, parquet=True, review="label_studio")
     assert {name for name, states in again.tasks.items() if states == {"Cached"}} == {
-        *("download", "look at", "link", "clean", "divide", "controls"),
+        *("download", "look at", "neighbours", "link", "clean", "divide", "controls"),
     }
     assert again.manifest == built.manifest
     assert again.summary == built.summary

@@ -1,5 +1,6 @@
-"""Work that a process died of is done cautiously the next time; nothing else is."""
+"""Work that a process died of, or that hangs, is done cautiously then; nothing else is."""
 
+import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tasks.shards.attempts import attempted
 from tasks.shards.derive import Derivation, realise
 from tasks.shards.stage import Stage, StageOutput
 from tasks.shards.store import FORGIVE_AFTER_S, Store
+from tasks.shards.watchdog import HANG_VARIABLE, HangError
 from tests.patches.kill_patches import in_child
 from tests.shards.sample_stages import VALUES
 
@@ -26,7 +28,7 @@ class FragileConfig(Frozen):
 
 @dataclass(frozen=True)
 class Fragile(Stage):
-    """A source of one row, that dies of it, fails on it, or lives."""
+    """A source of one row, that dies of it, hangs in it, fails on it, or lives."""
 
     config: FragileConfig
     careful: bool = False
@@ -42,11 +44,15 @@ class Fragile(Stage):
 
     def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
         list(batches)
-        if self.careful:
+        if self.careful and self.config.fault != "always hangs":
             yield StageOutput(VALUES.empty_table(), (Rejection("a", Reason.DECODER_CRASHED, "It died."),))
             return
         if self.config.fault == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
+        if "hangs" in self.config.fault:
+            ctypes.CDLL(None).sleep(600 if "for ever" in self.config.fault else 5)
+        if self.config.fault == "holds the interpreter":
+            ctypes.PyDLL(None).sleep(60)
         if self.config.fault == "fails":
             raise ValueError("on purpose")
         row = {"sample_id": "a", "parent_id": None, "source_uri": "a", "licence": "", "value": 1}
@@ -83,18 +89,49 @@ def test_a_failure_is_no_death(store: Store) -> None:
         assert not marks(store)
 
 
+def test_what_hangs_is_made_cautiously_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(HANG_VARIABLE, "0.3")
+    record = realise(Derivation(Fragile(FragileConfig(fault="hangs"))), store).record
+    assert record.rejected == {"decoder_crashed": 1}
+    (told,) = caplog.messages
+    assert told.startswith(f"fragile-{record.key} hangs, and is made anew")
+    assert f"process ({__file__}" in told
+    with pytest.raises(HangError, match="run again"):
+        realise(Derivation(Fragile(FragileConfig(fault="always hangs"))), store)
+    assert not marks(store)
+    assert not list(store.tmp.iterdir())
+
+
+def test_a_process_that_cannot_be_freed_ends_and_the_next_is_cautious(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HANG_VARIABLE, "0.3")
+    hanging = Derivation(Fragile(FragileConfig(fault="holds the interpreter")))
+    assert in_child(lambda: realise(hanging, store), tmp_path / "log") == 1
+    assert "Timeout (" in (tmp_path / "log").read_text()
+    assert realise(hanging, store).record.rejected == {"decoder_crashed": 1}
+
+
 def test_an_attempt_of_somebody_who_lives_is_no_death(tmp_path: Path) -> None:
     stage = Fragile(FragileConfig())
-    with attempted(stage, tmp_path / "mark") as first, attempted(stage, tmp_path / "mark") as second:
-        assert first is second is stage
+    ran: list[Stage] = []
+
+    def make(form: Stage) -> None:
+        ran.append(form)
+        if len(ran) < 2:
+            attempted(stage, tmp_path / "mark", make)
+
+    attempted(stage, tmp_path / "mark", make)
+    assert ran == [stage, stage]
     assert not (tmp_path / "mark").exists()
 
 
 def test_a_place_where_nothing_can_be_marked_is_no_reason_to_stop(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     stage = Fragile(FragileConfig())
-    with attempted(stage, tmp_path / "file" / "mark") as found:
-        assert found is stage
+    assert attempted(stage, tmp_path / "file" / "mark", lambda form: form) is stage
 
 
 def test_old_marks_are_swept(store: Store) -> None:

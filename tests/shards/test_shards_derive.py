@@ -11,7 +11,8 @@ import pytest
 
 from tasks.schema.errors import StoreError
 from tasks.schema.rejections import Reason, Rejection
-from tasks.shards.derive import AccountingError, Derivation, realise, realise_whole
+from tasks.shards.accounting import AccountingError
+from tasks.shards.derive import Derivation, realise, realise_whole
 from tasks.shards.parquet import read_batches
 from tasks.shards.stage import Stage, StageOutput, stage_key
 from tasks.shards.store import Store

@@ -71,3 +71,10 @@ def test_a_store_that_goes_away_is_told_and_goes_on_when_it_is_back(tmp_path: Pa
         root.with_suffix(".away").rename(root)
         assert realise(build(parts=1), Store(root)).record == calm
         assert not any(Store(root).damaged(record) for record in Store(root).records())
+
+
+def test_a_place_below_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = Store(tmp_path / "store")
+    with pytest.raises(StoreError, match="is a file, or below one"):
+        store.put(tmp_path / "file" / "deeper" / "page.html", b"")

@@ -16,8 +16,9 @@ import pytest
 from tasks.reports.build_facts import BuildFacts
 from tasks.schema.errors import ConfigError, StoreError
 from tasks.schema.records import ShardRecord
+from tasks.shards.accounting import AccountingError
 from tasks.shards.code_version import code_version
-from tasks.shards.derive import AccountingError, Derivation, realise
+from tasks.shards.derive import Derivation, realise
 from tasks.shards.funnel import FunnelLine, unaccounted
 from tasks.shards.manifest import (
     BuildModel,

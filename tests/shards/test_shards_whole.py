@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 import pytest
 
 from tasks.schema.errors import StoreError
-from tasks.shards.derive import AccountingError, Derivation, Made, StageNotRunError, committed, realise
+from tasks.shards.accounting import AccountingError
+from tasks.shards.derive import Derivation, Made, StageNotRunError, committed, realise
 from tasks.shards.manifest import build_manifest
 from tasks.shards.stage import StageOfWhole, StageOutput, Whole
 from tasks.shards.store import Store

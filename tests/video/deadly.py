@@ -1,9 +1,11 @@
-"""Films and sounds that kill the process that decodes them, as a native decoder does that runs out of its buffers.
+"""Films and sounds that kill the process that decodes them, as a native decoder does that runs out of its buffers, or
+that it never comes back from.
 
 `arm` makes decoding deadly in a process; `read_window`, `decode_film` and `decode_sound` are what child processes
 run in place of the functions of the same purpose, armed alike.
 """
 
+import ctypes
 import faulthandler
 import os
 import signal
@@ -23,6 +25,10 @@ SECONDS = (1.5, 1.8)
 """Packets of films that were decoded in this time are deadly; all of a sound is."""
 MARK = "deadly"
 """In the name of deadly files."""
+HANGS = "hanging"
+"""In the name of files that hang where deadly ones kill."""
+PATIENCE_S = 8.0
+"""So long the children of an armed process may be silent."""
 
 _read_window, _decode_film, _decode_sound = trial.read_window, film_pass.decode_all, sound_scan.decode_all
 _decode_run = video_frames.decode_run
@@ -31,6 +37,8 @@ _decode_run = video_frames.decode_run
 def arm() -> None:
     """Make deadly files deadly for this process, and let its children be armed too."""
     faulthandler.disable()  # pytest's would tell of deaths that are meant
+    trial.TRIAL_SILENCE_S = sound_scan.SILENCE_S = PATIENCE_S
+    trial.CautiousReader.__init__.__kwdefaults__["timeout_s"] = PATIENCE_S
     trial.read_window, film_pass.decode_all, sound_scan.decode_all = read_window, decode_film, decode_sound
     packets.PacketsAhead.take = _take
     video_frames.decode_run = decode_run
@@ -83,31 +91,33 @@ _film_packets, _video_packets = film_pass._packets, video_frames._packets
 
 def _take(self: packets.PacketsAhead) -> Any:
     packet = _plain_take(self)
-    _die_of(str(self._path), packet)
+    _die_of_packet(str(self._path), packet)
     return packet
 
 
 def _deadly(packets_of: Callable[[Any, Any], Iterator[Any]]) -> Callable[[Any, Any], Iterator[Any]]:
     def packets(container: Any, stream: Any) -> Iterator[Any]:
         for packet in packets_of(container, stream):
-            _die_of(container.name, packet)
+            _die_of_packet(container.name, packet)
             yield packet
 
     return packets
 
 
 def _frames(self: sound_track.Decoding) -> Iterator[Any]:
-    if MARK in self.container.name:
-        _die()
+    _die_of(self.container.name)
     yield from _plain_frames(self)
 
 
-def _die_of(path: str, packet: Any) -> None:
+def _die_of_packet(path: str, packet: Any) -> None:
     first, end = SECONDS
-    if MARK in path and packet is not None and packet.pts is not None and first <= packet.pts * packet.time_base < end:
-        _die()
+    if packet is not None and packet.pts is not None and first <= packet.pts * packet.time_base < end:
+        _die_of(path)
 
 
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGSEGV)
-    time.sleep(60)
+def _die_of(path: str) -> None:
+    if HANGS in path:
+        ctypes.CDLL(None).sleep(300)
+    if MARK in path:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(60)

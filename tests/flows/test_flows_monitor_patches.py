@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import monitor
-from flows.monitor import show_build, watching
+from flows import monitor_patches
+from flows.monitor_patches import show_build, watching
 from tasks.machine.load import Load, LoadMeter, RunLoad
 from tasks.patches.build_plan import write_plan
 from tasks.patches.progress import BuildProgress
-from tasks.patches.view import BuildView, duration, size, summary_line
+from tasks.patches.view import BuildView, summary_line
 from tasks.patches.watch import BuildWatch
 from tasks.schema.errors import SourceError, StoreError
 from tasks.shards.store import Store
+from tasks.watching.words import duration, size
 from tests.patches.patch_shards import SmallBuild, many_films
 
 LOAD = Load(
@@ -83,7 +84,7 @@ def test_json_for_scripts(build: SmallBuild) -> None:
 def test_the_default_tree_is_that_of_the_store(
     build: SmallBuild, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(monitor, "store_root", lambda name: build.store.root)
+    monkeypatch.setattr(monitor_patches, "store_root", lambda name: build.store.root)
     with pytest.raises(SourceError, match=r"no folder .*exports/video_patches"):
         show_build(None, None, pipe())
     tree = build.store.root / "exports" / "video_patches"
@@ -102,7 +103,7 @@ def test_a_folder_without_a_build_and_a_store_that_is_not_here_are_named(build: 
 
 
 def test_a_terminal_follows_a_build_to_its_end(build: SmallBuild, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "EVERY_S", 0.05)
+    monkeypatch.setattr(monitor_patches, "EVERY_S", 0.05)
     console = terminal()
     viewer = threading.Thread(target=show_build, args=(build.tree, None, console))
     viewer.start()
@@ -154,7 +155,7 @@ def test_nothing_is_drawn_where_there_is_no_terminal(build: SmallBuild) -> None:
 def test_a_run_is_watched_beside_its_log(build: SmallBuild, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.logging.handlers import PrefectConsoleHandler
 
-    monkeypatch.setattr(monitor, "EVERY_S", 0.05)
+    monkeypatch.setattr(monitor_patches, "EVERY_S", 0.05)
     elsewhere = io.StringIO()
     handler = PrefectConsoleHandler(stream=elsewhere)
     handler.setFormatter(logging.Formatter("%(levelname)s | %(message)s"))
@@ -181,7 +182,7 @@ def test_a_run_is_watched_beside_its_log(build: SmallBuild, monkeypatch: pytest.
 
 
 def test_a_plan_of_an_earlier_run_is_not_shown_as_ours(build: SmallBuild, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "EVERY_S", 0.02)
+    monkeypatch.setattr(monitor_patches, "EVERY_S", 0.02)
     write_plan(build.tree, build.plan().model_copy(update={"pid": 1}))
     console = terminal()
     with watching(build.tree, build.store, console):

@@ -1,0 +1,1 @@
+"""Tasks mapped over groups of shards, where the run's runner says."""

@@ -1,0 +1,1 @@
+"""What a build would take, from what builds took."""

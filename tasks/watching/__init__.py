@@ -1,0 +1,1 @@
+"""What runs on a store, as any terminal sees it."""

@@ -10,8 +10,6 @@ import pytest
 from tests.controls.faults import Check, Fault, open_checks, planted_faults, try_fault
 
 CLEAN = 100
-STEPS = {"music_to_pose": 3, "video_patches": 3}
-"""Every so many faults of a flow whose control takes long; `python -m tests.controls.faults` tries all of them."""
 
 # albumentations deprecates a name that img2dataset's resizer uses; where a fault is planted, the resizer runs in a fork
 pytestmark = pytest.mark.filterwarnings("ignore:value is deprecated, use fill instead:DeprecationWarning")
@@ -26,14 +24,6 @@ def named(fault: Fault) -> str:
     return re.sub(r"\W+", "-", f"{fault.flow} {fault.name}")[:60]
 
 
-def some(*, real: bool) -> list[Fault]:
-    flows: dict[str, list[Fault]] = {}
-    for fault in planted_faults():
-        if fault.real == real:
-            flows.setdefault(fault.flow, []).append(fault)
-    return [fault for flow, faults in flows.items() for fault in faults[:: STEPS.get(flow, 1)]]
-
-
 def laid_right(fault: Fault, real: Path | None) -> None:
     tried = try_fault(fault, checks(real)[fault.flow])
     assert tried.caught != fault.missed
@@ -41,13 +31,13 @@ def laid_right(fault: Fault, real: Path | None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", some(real=False), ids=named)
+@pytest.mark.parametrize("fault", [f for f in planted_faults() if not f.real], ids=named)
 def test_a_fault_is_laid_at_its_stage(fault: Fault) -> None:
     laid_right(fault, None)
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("fault", some(real=True), ids=named)
+@pytest.mark.parametrize("fault", [f for f in planted_faults() if f.real], ids=named)
 def test_a_fault_is_laid_at_its_stage_with_real_models(fault: Fault, real_data: Path) -> None:
     laid_right(fault, real_data)
 

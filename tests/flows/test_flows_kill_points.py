@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = {"music_to_pose": 24, "pose_templates": 12, "runway_street": 24, "video_patches": 24, "webbody": 96}
+STEPS = {"music_to_pose": 12, "pose_templates": 12, "runway_street": 12, "video_patches": 12, "webbody": 48}
 """Every point takes a process of some seconds; the steps of all stages begin at different points."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

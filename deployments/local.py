@@ -145,7 +145,9 @@ def _ensure_server() -> str:
             say(service.name, "does not answer and is started again")
             service.stop()
         else:
-            say(service.name, f"runs already at {last}")
+            asked = os.environ.get(PORT_VARIABLE) or last.rpartition(":")[2]
+            moves = "" if last.endswith(f":{asked}") else f"; `make down` first, for it to listen at {asked}"
+            say(service.name, f"runs already at {last}{moves}")
             return last
     port = _port(last)
     url = f"http://127.0.0.1:{port}"
@@ -180,7 +182,9 @@ def _port(last_url: str | None) -> int:
         if not asked.isdigit() or not 0 < int(asked) < 1 << 16:
             raise ConfigError(f"{PORT_VARIABLE} must be a port number, not {asked!r}.")
         if is_taken(int(asked)):
-            raise ConfigError(f"Port {asked} is taken by another program: stop it, or set {PORT_VARIABLE} to another.")
+            raise ConfigError(
+                f"Port {asked} is taken by another program, or not yours: set {PORT_VARIABLE} to another."
+            )
         return int(asked)
     last = [int(last_url.rsplit(":", 1)[1])] if last_url else []
     free: int | None = next((port for port in (*last, *range(PORT, PORT + _PORTS_TRIED)) if not is_taken(port)), None)
@@ -200,7 +204,8 @@ def _register(url: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise ServiceError(f"The deployments could not be registered: {(done.stderr or done.stdout).strip()[-2000:]}")
+        said = (done.stderr or done.stdout).strip().removeprefix("Error: ")
+        raise ServiceError(f"The deployments could not be registered: {said[-2000:]}")
     print(done.stdout, end="")
 
 

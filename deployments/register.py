@@ -14,12 +14,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import yaml
+from httpx import HTTPStatusError, codes
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    DeploymentUpdate,
+    GlobalConcurrencyLimitCreate,
+    WorkPoolCreate,
+)
+from prefect.client.schemas.objects import BlockDocument, DeploymentSchedule
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.variables import Variable
@@ -42,6 +50,8 @@ GPU_LIMIT = "gpu"
 
 DEPLOYED = "mannequin_deployed"
 """Name of the variable on the server that holds the digest of what was deployed."""
+ASIDE = "mannequin-aside"
+"""Name of the block on the server that holds what people set while `prefect deploy` runs."""
 
 
 def register_blocks() -> None:
@@ -82,24 +92,28 @@ def gpus() -> int:
 def deploy(client: SyncPrefectClient, file: Path = ROOT / "deployments" / "prefect.yaml") -> list[str]:
     """Deploy everything of a prefect.yaml, unless it is deployed as it is; returns the full names.
 
+    `prefect deploy` forgets what people changed, so it is put aside on the server until it is back: nothing is lost
+    where it is not taken, or killed half way.
+
     Raises:
         MannequinError: Prefect does not take it; the message holds what it said.
     """
-    before = {each.id: each for each in client.read_deployments()}
+    names = sorted(_declared(file))
+    found, aside = _deployed(client, names), _read_aside(client)
     state = sha256(f"{file.read_text()}{code_version()}".encode()).hexdigest()
-    names = _full_names(client, before.values())
-    if _told(client) == state and names >= _declared(file):
-        return sorted(names)
+    if not aside and _told(client) == state and len(found) == len(names):
+        return names
+    before = {name: _set_by_people(each, aside.get(name)) for name, each in found.items()}
+    Secret(value=before).save(ASIDE, overwrite=True)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603
+    for name, each in before.items():
+        _put_back(client, name, each)
+    client.delete_block_document(_aside(client).id)
     if done.returncode != 0:
         raise MannequinError(f"`prefect deploy` failed: {(done.stderr or done.stdout).strip()[-2000:]}")
-    after = client.read_deployments()
-    for each in after:
-        if each.id in before:
-            _put_back(client, before[each.id], each)
     Variable.set(DEPLOYED, state, overwrite=True)
-    return sorted(_full_names(client, after))
+    return names
 
 
 def _told(client: SyncPrefectClient) -> object:
@@ -114,24 +128,60 @@ def _declared(file: Path) -> set[str]:
     return {f"{each['entrypoint'].rpartition('.')[2]}/{each['name']}" for each in listed}
 
 
-def _full_names(client: SyncPrefectClient, deployments: Iterable[DeploymentResponse]) -> set[str]:
-    flows = {flow.id: flow.name for flow in client.read_flows()}
-    return {f"{flows[each.flow_id]}/{each.name}" for each in deployments}
+def _deployed(client: SyncPrefectClient, names: Iterable[str]) -> dict[str, DeploymentResponse]:
+    """Those of some deployments that the server knows, by full name."""
+    found = {}
+    for name in names:
+        with suppress(ObjectNotFound):
+            found[name] = client.read_deployment_by_name(name)
+    return found
 
 
-def _put_back(client: SyncPrefectClient, before: DeploymentResponse, after: DeploymentResponse) -> None:
-    changed: dict[str, Any] = {
-        name: getattr(before, name)
-        for name in ("parameters", "work_pool_name")
-        if getattr(before, name) != getattr(after, name)
-    }
-    if changed:
-        client.update_deployment(after.id, DeploymentUpdate(**changed))
-    now = {schedule.id: schedule for schedule in after.schedules}
-    for schedule in before.schedules:
-        found = now.get(UUID(str(schedule.id)))
-        if found is not None and (found.active, found.schedule) != (schedule.active, schedule.schedule):
-            client.update_deployment_schedule(after.id, found.id, active=schedule.active, schedule=schedule.schedule)
+def _set_by_people(found: DeploymentResponse, aside: dict[str, Any] | None) -> dict[str, Any]:
+    """What people may have set of a deployment; as it was put aside, if it did not come back since."""
+    if aside and not found.parameters:
+        return aside
+    return found.model_dump(mode="json", include={"parameters", "work_pool_name", "schedules"})
+
+
+def _aside(client: SyncPrefectClient) -> BlockDocument:
+    return client.read_block_document_by_name(ASIDE, Secret.get_block_type_slug())
+
+
+def _read_aside(client: SyncPrefectClient) -> dict[str, dict[str, Any]]:
+    with suppress(ObjectNotFound):
+        return cast("dict[str, dict[str, Any]]", _aside(client).data["value"])
+    return {}
+
+
+def _put_back(client: SyncPrefectClient, name: str, before: dict[str, Any]) -> None:
+    after = client.read_deployment_by_name(name)
+    if before["work_pool_name"] != after.work_pool_name:
+        client.update_deployment(after.id, DeploymentUpdate(work_pool_name=before["work_pool_name"]))
+    if before["parameters"] != after.parameters:
+        _save(client, name, after.id, before["parameters"])
+    ids, slugs = {each.id: each for each in after.schedules}, {each.slug: each for each in after.schedules}
+    for schedule in map(DeploymentSchedule.model_validate, before["schedules"]):
+        now = ids.get(schedule.id) or (slugs.get(schedule.slug) if schedule.slug else None)
+        if now is None:
+            kept = schedule.model_dump(include=set(DeploymentScheduleCreate.model_fields))
+            client.create_deployment_schedules(after.id, [DeploymentScheduleCreate.model_validate(kept)])
+        elif (now.active, now.schedule) != (schedule.active, schedule.schedule):
+            client.update_deployment_schedule(after.id, now.id, active=schedule.active, schedule=schedule.schedule)
+
+
+def _save(client: SyncPrefectClient, name: str, deployment: UUID, parameters: dict[str, Any]) -> None:
+    """Save parameters as they were; those that do not fit any more too, so that nothing is lost, and say so."""
+    try:
+        update = DeploymentUpdate(parameters=parameters, enforce_parameter_schema=True)
+        client.update_deployment(deployment, update)
+    except HTTPStatusError as error:
+        if error.response.status_code != codes.CONFLICT:
+            raise
+        update = DeploymentUpdate(parameters=parameters, enforce_parameter_schema=False)
+        client.update_deployment(deployment, update)
+        said = str(error.response.json()["detail"]).removeprefix("Error updating deployment: ")
+        say("parameters", f"saved on {name} do not fit any more: {said}. `mannequin save {name} --config` new ones.")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 A run whose process is gone would count as running for ever, so whoever stops or starts a worker ends it.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,8 @@ Ask = Callable[..., Any]
 """`ask(path, data)`: what the server's API answers, or None."""
 _ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
 _STOP_S = 15.0
+_PAUSES_S = (0.0, 1.0, 3.0)
+"""Before each try to end a run: a busy server may refuse one."""
 
 
 def run_processes(url: str) -> dict[str, list[psutil.Process]]:
@@ -37,8 +40,7 @@ def end_lost_runs(ask: Ask, url: str, pool: str, worker: str) -> Iterator[str]:
         return
     alive = run_processes(url)
     for run in _unfinished(ask, pool):
-        if run["id"] not in alive:
-            _crash(ask, run, "Its process is gone.")
+        if run["id"] not in alive and _crash(ask, run, "Its process is gone."):
             yield run["name"]
 
 
@@ -46,8 +48,8 @@ def stop_runs(ask: Ask, url: str, pool: str) -> Iterator[str]:
     """Stop the processes of all runs on this machine, and end the runs of a pool; gives their names."""
     _stop([process for family in run_processes(url).values() for process in family])
     for run in _unfinished(ask, pool):
-        _crash(ask, run, "It was stopped by `make down`.")
-        yield run["name"]
+        if _crash(ask, run, "It was stopped by `make down`."):
+            yield run["name"]
 
 
 def _unfinished(ask: Ask, pool: str) -> list[dict[str, Any]]:
@@ -63,6 +65,11 @@ def _stop(processes: list[psutil.Process]) -> None:
         _, processes = psutil.wait_procs(processes, timeout=_STOP_S)
 
 
-def _crash(ask: Ask, run: dict[str, Any], why: str) -> None:
+def _crash(ask: Ask, run: dict[str, Any], why: str) -> bool:
+    """End a run; False: the server does not take it, and ends the run itself when it misses the heartbeat."""
     state = {"type": "CRASHED", "message": f"{why} Run it again: what it made is found."}
-    ask(f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+    for pause in _PAUSES_S:
+        time.sleep(pause)
+        if ask(f"flow_runs/{run['id']}/set_state", {"state": state, "force": True}) is not None:
+            return True
+    return False

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from flows import forgetting, inspection, planning, saving, upkeep
-from flows.console import demand_flow, flow_names, load_flow, run_flow, view_of
-from flows.parameters import assign, defaults, read_config, translated
-from flows.places import connect, named_store
+from flows.console import check, demand_flow, flow_names, load_flow, run_flow, view_of
+from flows.parameters import assign, defaults, demand_places, read_config, translated
+from flows.places import connect, connect_if_there, named_store
 from flows.printing import ERR, OUT, errors_explained, summary_lines
 from tasks.schema.errors import ConfigError
 
@@ -41,9 +41,12 @@ def run(
     with errors_explained():
         demand_flow(flow)
         given = {} if config is None else {"config": translated(flow, read_config(config), ERR)}
-        connect()
+        connect_if_there()
         loaded = load_flow(flow, verbose=verbose)
+        demand_places(loaded, parameter or ())
         parameters = assign(given, parameter or [], defaults(loaded))
+        check(loaded, parameters)
+        connect()
         summary = run_flow(loaded, parameters, ERR, verbose=verbose, beside=view_of(flow, parameters, ERR))
         if summary is not None:
             OUT.print("\n".join(summary_lines(summary)), markup=False)
@@ -83,12 +86,13 @@ def prepare_dataset(
 def commands(
     flow: Annotated[str, typer.Argument(help="Name of a flow that shares its work, as webbody.")],
     gpus: Annotated[int, typer.Option("--gpus", "-g", min=1, help="How many GPUs.")],
-    config: Annotated[Path, typer.Option("--config", "-c", exists=True, help="JSON or YAML: the parameter `config`.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="JSON or YAML: the parameter `config`.")],
 ) -> None:
     """Print one command for each GPU, and the one that joins what they made; nothing runs."""
     with errors_explained():
         if flow not in SHARED:
             raise ConfigError(f"{flow} does not share its work: there is {', '.join(SHARED)}.")
+        read_config(config)
         OUT.print("\n".join(share_commands(flow, gpus, config)), markup=False)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import flows
-from flows.parameters import faults
+from flows.parameters import faults, near
 from tasks.schema.errors import ConfigError, MannequinError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def demand_flow(name: str) -> None:
     Raises:
         ConfigError: there is none.
     """
-    if name not in flow_names():
-        raise ConfigError(f"There is no flow {name!r}: there is {', '.join(flow_names())}.")
+    if name not in (names := flow_names()):
+        raise ConfigError(f"There is no flow {name!r}{near(name, names)}: there is {', '.join(names)}.")
 
 
 def load_flow(name: str, *, verbose: bool) -> "Flow[Any, Any]":
@@ -85,9 +85,8 @@ def run_flow(
     Args:
         beside: a live view that stands below what is printed, in place of the usual line.
     Raises:
-        MannequinError: the parameters do not fit, or the flow failed.
+        MannequinError: the flow failed.
     """
-    check(flow, parameters)
     signal.signal(signal.SIGINT, _Interrupt(console))
     with beside or nullcontext(), nullcontext() if verbose else Progress(console, live=beside is None):
         state: State[Any] = cast("Any", flow)(**parameters, return_state=True)
@@ -119,7 +118,9 @@ def check(flow: "Flow[Any, Any]", parameters: dict[str, Any]) -> None:
         flow.validate_parameters(parameters)
     except ParameterTypeError as error:
         cause = error.__context__
-        raise ConfigError(faults(flow, cause) if isinstance(cause, ValidationError) else str(error)) from error
+        if not isinstance(cause, ValidationError):
+            raise ConfigError(str(error)) from error
+        raise ConfigError(faults(flow.name, flow.parameters.model_dump(), cause)) from error
     except SignatureMismatchError as error:
         raise ConfigError(str(error)) from error
 

@@ -58,11 +58,12 @@ def report(
     """Write an offline page on a build: funnel, rejects with pictures, distributions, samples, licences."""
     with errors_explained():
         from tasks.reports.build_facts import BuildFacts
+        from tasks.reports.examples import Examples
         from tasks.reports.page import write_report
         from tasks.reports.whole import whole_page
 
         facts = BuildFacts.named(named_store(store), build)
-        OUT.print(str(write_report(facts, whole_page(facts), output)), markup=False)
+        OUT.print(str(write_report(facts, whole_page(facts, Examples.of(facts)), output)), markup=False)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from tasks.m2p.task import (
 from tasks.machine.places import PlaceNames
 from tasks.machine.runner import HERE_RUNNER, Runner
 from tasks.mapping.task import mapping
-from tasks.reports.task import send_controls, write_page
+from tasks.reports.task import send_controls, show_build
 from tasks.watching.task import WATCHED
 
 HERE = PlaceNames()
@@ -39,5 +39,5 @@ def music_to_pose(config: MusicToPoseForm, places: PlaceNames = HERE, runner: Ru
     exports = export_samples(build, places) if "exports" in config.steps else ()
     if config.controls:
         send_controls(build, places)
-    write_page(build, places)
+    show_build(build, places)
     return report_build(build, exports, places)

@@ -23,12 +23,15 @@ RUNNER = cast("Any", ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE))
 
 @flow(name="nightly", task_runner=RUNNER, on_cancellation=[cancel_refreshes])
 def nightly(config: NightlyForm = DEFAULTS) -> NightSummary:
-    """Refresh the datasets, in each work pool some at a time; what fails is told at the end, as a failure."""
+    """Refresh the datasets, in each work pool some at a time.
+
+    A dataset that fails stops nobody. Its own run is told as failed at once; the night fails at its end, and says which
+    ones failed, also those that never came to a run, and that all others are done.
+    """
     night = read_plan(config)
     begun = begin(night.refreshes, config)
     wait(begun)
-    outcomes = tuple(outcome_of(each, future) for each, future in zip(night.refreshes, begun, strict=True))
-    return tell_night((*outcomes, *night.skipped))
+    return tell_night(night, tuple(outcome_of(*each) for each in zip(night.refreshes, begun, strict=True)))
 
 
 def begin(refreshes: tuple[Deployed, ...], config: NightlyForm) -> "list[PrefectFuture[Outcome]]":

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from string import Template
@@ -24,25 +26,56 @@ def defaults(flow: "Flow[Any, Any]") -> dict[str, Any]:
     return {name: to_jsonable_python(each.default) for name, each in found.items() if each.default is not each.empty}
 
 
-def faults(flow: "Flow[Any, Any]", error: "ValidationError") -> str:
-    """What is wrong with a flow's parameters, a line each; of a name that is not there, which names are."""
-    lines = [f"The parameters do not fit {flow.name}:"]
+def faults(of: str, schema: Mapping[str, Any], error: "ValidationError") -> str:
+    """What is wrong with the parameters of a flow, a line each; of a name that is not there, which names are.
+
+    Args:
+        of: the flow's name.
+        schema: the JSON schema of what was validated.
+    """
+    lines = []
     found = [(each["loc"], each["type"], each["msg"]) for each in error.errors(include_url=False)]
     for place, kind, message in found:
         if any(len(other) > len(place) and other[: len(place)] == place for other, _, _ in found):
             continue  # what is wrong inside is told: that leaves a list short, say
-        known = _names_in(flow, place[:-1]) if kind == "extra_forbidden" else ()
-        told = f"there is no such parameter; there is {', '.join(known)}" if known else message
-        lines.append(f"  {'.'.join(map(str, place))}: {told}")
-    return "\n".join(lines)
+        known = _names_in(schema, place[:-1]) if kind == "extra_forbidden" else ()
+        told = _no_such(str(place[-1]), known) if known else message
+        lines.append(f"{'.'.join(map(str, place))}: {told}")
+    heading = f"The parameters do not fit {of}:"
+    return f"{heading} {lines[0]}" if len(lines) == 1 else "\n  ".join((heading, *lines))
 
 
-def _names_in(flow: "Flow[Any, Any]", path: tuple[str | int, ...]) -> list[str]:
-    """The names that a place in a flow's parameters knows, by their schema."""
-    node: dict[str, Any] = {"properties": flow.parameters.properties}
+def demand_places(flow: "Flow[Any, Any]", words: Sequence[str]) -> None:
+    """See that a flow has the parameters that `path.to.value=text` words are for; whether they fit is not looked at.
+
+    Raises:
+        ConfigError: there is no such parameter.
+    """
+    for word in words:
+        path = word.partition("=")[0].split(".")
+        for depth, name in enumerate(path):
+            known = _names_in(flow.parameters.model_dump(), path[:depth])
+            if known and name not in known:
+                raise ConfigError(f"{flow.name}, {'.'.join(path[: depth + 1])}: {_no_such(name, known)}")
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """What a person may have meant, in brackets after a space; empty where nothing is like it."""
+    found = get_close_matches(name, known, 1)
+    return f" (near: {found[0]})" if found else ""
+
+
+def _no_such(name: str, known: Sequence[str]) -> str:
+    return f"there is no such parameter{near(name, known)}; there is {', '.join(known)}"
+
+
+def _names_in(schema: Mapping[str, Any], path: Sequence[str | int]) -> list[str]:
+    """The names that a place in parameters knows, by their JSON schema."""
+    definitions = schema.get("definitions") or schema.get("$defs") or {}
+    node: Mapping[str, Any] = schema
     for step in path:
-        node = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
-        node = (flow.parameters.definitions or {}).get(node.get("$ref", "").rpartition("/")[2], node)
+        node = node.get("items") or node.get("properties", {}).get(step, {})
+        node = definitions.get(node.get("$ref", "").rpartition("/")[2], node)
     return list(node.get("properties", {}))
 
 
@@ -71,22 +104,29 @@ def assign(given: dict[str, Any], words: list[str], instead: dict[str, Any]) -> 
     return parameters
 
 
-def read_config(path: Path) -> Any:
-    """A configuration from JSON or YAML, with `$NAME` for environment variables.
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration from JSON or, where the file is not named so, YAML, with `$NAME` for environment variables.
 
     Raises:
-        ConfigError: the file is missing or does not read, or a variable is not set.
+        ConfigError: the file is missing or does not read, is no mapping, or a variable is not set.
     """
     try:
-        text = path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    import yaml
-
     try:
-        return _filled_in(yaml.safe_load(text), path)  # JSON is YAML
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"The configuration {path} is neither JSON nor YAML: {error}") from error
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unread(path, "UTF-8", data[: error.start].decode(), f"byte {data[error.start]:#04x}") from error
+    if not text.strip():
+        raise ConfigError(f"The configuration {path} is empty.")
+    try:
+        read = (_from_json if path.suffix.lower().startswith(".json") else _from_yaml)(path, text)
+        if not isinstance(read, dict):
+            raise ConfigError(f"The configuration {path} is no mapping of names to values, but {type(read).__name__}.")
+        return {name: _filled_in(value, path) for name, value in read.items()}
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"The configuration {path} does not read: {str(error).partition(chr(10))[0]}.") from error
 
 
 def translated(flow: str, config: Any, console: "Console") -> Any:
@@ -103,6 +143,31 @@ def translated(flow: str, config: Any, console: "Console") -> Any:
     for note in read.notes:
         console.print(note, markup=False, style="dim")
     return read.form.model_dump(mode="json", exclude_unset=True)
+
+
+def _from_json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _unread(path, "JSON", text[: error.pos], error.msg.removesuffix(" at")) from error
+
+
+def _from_yaml(path: Path, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        raise _unread(path, "YAML", text[: error.position], error.reason) from error
+    except yaml.MarkedYAMLError as error:
+        before = text[: error.problem_mark.index] if error.problem_mark else ""
+        raise _unread(path, "YAML", before, error.problem or "it is broken") from error
+
+
+def _unread(path: Path, kind: str, before: str, said: str) -> ConfigError:
+    """Of a file that is not of a kind; `before`: what it holds before the place that is wrong."""
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return ConfigError(f"The configuration {path} is not {kind}: line {line}, column {column}: {said}.")
 
 
 def _filled_in(value: Any, path: Path) -> Any:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,12 @@ def connect() -> str:
         raise ConfigError("No Prefect server runs: `make up` starts one here, or set PREFECT_API_URL to yours.")
     os.environ |= {"PREFECT_API_URL": f"{url}/api", "PREFECT_HOME": str(home() / "prefect"), "DO_NOT_TRACK": "1"}
     return f"{url}/api"
+
+
+def connect_if_there() -> None:
+    """As `connect`, for who looks at parameters first: Prefect can be imported without a server too."""
+    with suppress(ConfigError):
+        connect()
 
 
 def blocks_are_known(*names: str) -> bool:

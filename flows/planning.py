@@ -5,26 +5,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.parameters import read_config, translated
+from flows.parameters import faults, near, read_config, translated
 from flows.places import named_store
 from flows.printing import ERR, OUT, errors_explained, table_lines
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.errors import ConfigError, UnreadableError
 
 if TYPE_CHECKING:
     from tasks.planning.costs import FlowCosts
     from tasks.planning.plan import Plan, Wanted
 
 app = typer.Typer()
+MOST = 1e12
+"""Items that anybody asks for; infinity is more."""
 
 
 @app.command()
 def plan(
     flow: Annotated[str, typer.Argument(help="Name of the flow, as webbody.")],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="JSON or YAML, as `run` takes it.")] = None,
-    rows: Annotated[float | None, typer.Option("--rows", help="URLs or photos, as 12e6.", min=1)] = None,
-    films: Annotated[float | None, typer.Option("--films", help="Films of video_patches.", min=1)] = None,
-    videos: Annotated[float | None, typer.Option("--videos", help="Videos of music_to_pose.", min=1)] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Of a film or video.", min=0.01)] = None,
+    rows: Annotated[float | None, typer.Option("--rows", help="URLs or photos, as 12e6.", min=1, max=MOST)] = None,
+    films: Annotated[float | None, typer.Option("--films", help="Films of video_patches.", min=1, max=MOST)] = None,
+    videos: Annotated[float | None, typer.Option("--videos", help="Videos of music_to_pose.", min=1, max=MOST)] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Of a film or video.", min=0.01, max=MOST)] = None,
     workers: Annotated[int, typer.Option("--workers", help="Of the pool for the CPU.", min=1)] = 1,
     gpus: Annotated[int, typer.Option("--gpus", help="Of the pool for the GPU.", min=0)] = 0,
     mbit: Annotated[float | None, typer.Option("--mbit", help="Of the network, a second.", min=0.01)] = None,
@@ -82,7 +84,7 @@ def _costs(flow: str, store: str) -> "FlowCosts":
 
     try:
         return better_of(costs_of(named_store(store), flow), SHIPPED[flow])
-    except StoreError:
+    except UnreadableError:
         return SHIPPED[flow]
 
 
@@ -100,12 +102,17 @@ def _wanted(
 
     shape = SHAPES.get(flow)
     if shape is None:
-        raise ConfigError(f"There is no flow {flow!r} to plan: there is {', '.join(SHAPES)}.")
+        raise ConfigError(f"There is no flow {flow!r} to plan{near(flow, [*SHAPES])}: there is {', '.join(SHAPES)}.")
     form = _form(flow, config) if config is not None else None
+    if form is not None and flow == "video_patches":
+        from tasks.patches.listing import with_films_listed
+
+        form = with_films_listed(form)
     count = given.pop(shape.item)
-    if any(given.values()):
+    idle = given | ({"minutes": minutes} if shape.item == "rows" else {}) | ({} if shape.waits else {"mbit": mbit})
+    if any(idle.values()):
         raise ConfigError(
-            f"{flow} is planned by --{shape.item}, not by {', '.join(f'--{n}' for n in given if given[n])}."
+            f"{flow} is planned by --{shape.item}, not by {', '.join(f'--{n}' for n in idle if idle[n])}."
         )
     if count is None and flow == "video_patches" and form is not None:
         count = float(len(form.films))
@@ -141,8 +148,8 @@ def _default(flow: str, name: str) -> Any:
 def _form(flow: str, config: Path) -> Any:
     from pydantic import ValidationError
 
+    form = _form_class(flow)
     try:
-        return _form_class(flow).model_validate(translated(flow, read_config(config), ERR))
+        return form.model_validate(translated(flow, read_config(config), ERR))
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ConfigError(f"The configuration {config} does not fit {flow}: {said}") from error
+        raise ConfigError(faults(flow, form.model_json_schema(), error)) from error

@@ -23,7 +23,7 @@ from tasks.poses.task import (
     select_templates,
 )
 from tasks.poses.waves import next_wave
-from tasks.reports.task import send_controls, write_page
+from tasks.reports.task import send_controls, show_build
 from tasks.schema.sources import PhotoSource
 from tasks.watching.task import WATCHED
 
@@ -45,7 +45,7 @@ def pose_templates(
     if config.controls:
         send_controls(build, places)
     report_build(build, places)
-    write_page(build, places)
+    show_build(build, places)
     seeded = fill_postgres(build, config.seeding, places) if config.seeding.enabled else None
     return BuildSummary(
         manifest=build.manifest,

@@ -9,7 +9,7 @@ from prefect import flow
 from tasks.machine.places import PlaceNames
 from tasks.machine.runner import HERE_RUNNER, Runner
 from tasks.mapping.task import mapping
-from tasks.reports.task import send_controls, write_page
+from tasks.reports.task import send_controls, show_build
 from tasks.runway_street.build import Summary
 from tasks.runway_street.config import RunwayStreetForm
 from tasks.runway_street.derivations import parts_of
@@ -39,15 +39,15 @@ def runway_street(config: RunwayStreetForm, places: PlaceNames = HERE, runner: R
         build = open_build(read, config, places)
         if "groups" in config.steps:
             group_looks(build, places)
-        if "classifier" in config.steps:
-            learn_categories(build, places)
-        if "predict" in config.steps:
-            mapped(predict_parts, range(len(read)), build, places)
+        if not {"classifier", "predict"}.isdisjoint(config.steps):
+            classifier = learn_categories.submit(build, places).result()
+            if "predict" in config.steps:
+                mapped(predict_parts, read, classifier, config, places)
     if "trends" in config.steps:
         compare_sides(build, places)
     build = publish_build(build, places)
     exports = export_build(build, places) if "exports" in config.steps else ()
     if config.controls:
         send_controls(build, places)
-    write_page(build, places)
+    show_build(build, places)
     return report_build(build, exports, places)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.console import check, demand_flow, load_flow
-from flows.parameters import assign, defaults, read_config, translated
-from flows.places import connect, server_explained
+from flows.parameters import assign, defaults, demand_places, read_config, translated
+from flows.places import connect, connect_if_there, server_explained
 from flows.printing import ERR, OUT, errors_explained
 from tasks.schema.errors import ConfigError
 
@@ -31,8 +31,11 @@ def save(
     with errors_explained():
         flow, _, name = deployment.partition("/")
         demand_flow(flow)
-        url, loaded = connect(), load_flow(flow, verbose=False)
         given = {} if config is None else {"config": translated(flow, read_config(config), ERR)}
+        connect_if_there()
+        loaded = load_flow(flow, verbose=False)
+        demand_places(loaded, parameter or ())
+        url = connect()
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import DeploymentUpdate
 

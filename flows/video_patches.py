@@ -11,8 +11,8 @@ from tasks.machine.runner import HERE_RUNNER, Runner
 from tasks.mapping.task import mapping
 from tasks.patches.build import Summary, groups_of
 from tasks.patches.config import VideoPatchesForm
-from tasks.patches.task import cut_pieces, look_at_films, open_build, publish_build, report_build
-from tasks.reports.task import send_controls, write_page
+from tasks.patches.task import cut_pieces, list_films, look_at_films, open_build, publish_build, report_build
+from tasks.reports.task import send_controls, show_build
 from tasks.watching.task import WATCHED
 
 HERE = PlaceNames()
@@ -21,11 +21,12 @@ HERE = PlaceNames()
 @flow(name="video_patches", **WATCHED)
 def video_patches(config: VideoPatchesForm, places: PlaceNames = HERE, runner: Runner = HERE_RUNNER) -> Summary:
     """Cut films into patches as far as `config.until`; what was made before is found, not made again."""
+    config = list_films(config, places)
     with mapping(runner) as mapped:
         build = open_build(mapped(look_at_films, config.films, config, places), config, places)
         cuts = tuple(cut_pieces(group, build, places, runner) for group in groups_of(build, mapped.most))
     build = publish_build(build, cuts, places)
     if config.controls:
         send_controls(build, places)
-    write_page(build, places)
+    show_build(build, places)
     return report_build(build, places)

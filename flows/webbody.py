@@ -9,7 +9,7 @@ from prefect import flow
 from tasks.machine.places import PlaceNames
 from tasks.machine.runner import HERE_RUNNER, Runner
 from tasks.mapping.task import mapping
-from tasks.reports.task import send_controls, write_page
+from tasks.reports.task import send_controls, show_build
 from tasks.watching.task import WATCHED
 from tasks.webbody.build import Summary, shared_out
 from tasks.webbody.config import JOINED, WebBodyForm
@@ -56,13 +56,13 @@ def webbody(config: WebBodyForm, places: PlaceNames = HERE, runner: Runner = HER
     if config.controls:
         send_controls(build, places)
     summary = report_build(build, places)
-    write_page(build, places)
+    show_build(build, places)
     if "members" in config.steps and not config.recognition.keep_embeddings:
         erase_embeddings(build, places)
     return summary.model_copy(update={"exports": exports})
 
 
-@flow(name="webbody_linkage")
+@flow(name="webbody_linkage", **WATCHED)
 def webbody_linkage(config: LinkageForm = LATEST, places: PlaceNames = HERE) -> int:
     """Link the faces of a build on a machine without torch: webbody ran until its neighbours, and finds this after."""
     return int(link_apart.submit(config, places).result())

@@ -13,7 +13,7 @@ from tasks.images.sheet import encode_jpeg, thumbnail
 from tasks.lineage.remembered import recall_build
 from tasks.machine.places import Machine
 from tasks.reports.build_facts import BuildFacts
-from tasks.schema.errors import MannequinError
+from tasks.schema.errors import MannequinError, SourceError
 
 Row = Mapping[str, Any]
 _AT_ONCE: Final = 16
@@ -30,6 +30,7 @@ def shown_samples(facts: BuildFacts, sample_ids: Sequence[str], machine: Machine
 
     Raises:
         NothingAskedError: there are no questions for the flow.
+        SourceError: the pictures are on another machine.
     """
     show = _SHOW.get(facts.manifest.flow)
     if show is None:
@@ -114,6 +115,8 @@ def _patches(facts: BuildFacts, ids: Sequence[str], machine: Machine) -> dict[st
     told = ("film", "category", "format")
     tree = tree_of(recall_build(facts.store, facts.manifest, Build), machine)
     rows = _rows(facts, facts.final_stage, ids, (*told, "gt_path"))
+    if not tree.is_dir():
+        raise SourceError(f"The patches are in {tree}, which is not on this machine: ask where it is.")
     there = {name: path for name, row in rows.items() if (path := tree / row["gt_path"]).is_file()}
     return {name: Shown(name, _told(rows[name], told), path.read_bytes()) for name, path in there.items()}
 

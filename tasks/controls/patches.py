@@ -13,7 +13,7 @@ from tasks.controls.passage import Came, Passage
 from tasks.controls.patches_films import BROKEN, SMALLEST, ControlFilm, control_films
 from tasks.controls.patches_findings import Shown, patch_findings, read_patch
 from tasks.machine.places import Machine
-from tasks.patches.build import Build, drop_incomplete
+from tasks.patches.build import Build
 from tasks.patches.config import STEPS, FilmSource, VideoPatchesForm
 from tasks.patches.derivations import FilmRead, count_pieces, film, patches, windows
 from tasks.patches.formats import PatchFormat
@@ -136,7 +136,6 @@ def _through(film_: ControlFilm, plan: _Plan, mark: str, passage: Passage, machi
     if "patches" not in config.steps:
         return _Through(film_, plan.tree, planned.kept)
     last = patches(read, 0, config, machine)
-    drop_incomplete([last], machine)
     over = {name for name, row in planned.kept.items() if _over_cut(film_, row["tries"][0])}
     cut = passage.through(last, dict.fromkeys(sorted(over), Reason.SCENE_CUT), set(planned.kept) - over)
     return _Through(film_, plan.tree, planned.kept, cut.kept if cut is not None else {})

@@ -1,27 +1,25 @@
-"""Pages on a finished dataset of music and poses: one HTML file that needs no network, and Markdown for an artifact."""
+"""A page on a finished dataset of music and poses, one HTML file that needs no network; and a sheet of its posters."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.dance.clip_frames import ClipError
 from tasks.dance.show import poster
-from tasks.exports.card import markdown_table, plain
-from tasks.images.sheet import encode_jpeg, thumbnail
+from tasks.images.sheet import contact_sheet, encode_jpeg, thumbnail
 from tasks.reports.elements import STYLE, data_uri, document, table
 from tasks.schema.clips import CLIP_FPS
 
 Row = Mapping[str, Any]
 
-LARGEST_MARKDOWN: Final = 950_000
-"""Bytes of the Markdown: what an artifact of a run holds well."""
-
-_PAGE_PX, _MARKDOWN_PX = 760, 560
-_PAGE_QUALITY, _MARKDOWN_QUALITY = 82, 75
-_FEWEST_BYTES: Final = 4_000
-"""Of the Markdown, that stay free for its closing line."""
+_PAGE_PX, _SHEET_PX = 760, 536
+_PAGE_QUALITY: Final = 82
+_GREY: Final = 226
 
 _STYLE: Final = """
 body{max-width:1240px}article{display:flex;flex-wrap:wrap;gap:1.2rem;margin:1.4rem 0;padding:1rem;background:#fff;
@@ -81,25 +79,12 @@ def overview_page(overview: Overview, samples: Iterable[SampleView]) -> str:
     return document(overview.title, _body(overview, samples), STYLE + _STYLE)
 
 
-def overview_markdown(overview: Overview, samples: Iterable[SampleView], largest: int = LARGEST_MARKDOWN) -> str:
-    """The same, smaller: as many samples as fit into `largest` bytes, each a poster under a line of facts."""
-    parts = [f"# {plain(overview.title)}", markdown_table(("what", "count"), overview.counts.items())]
-    reasons = overview.reasons()
-    if reasons:
-        parts.append(markdown_table(("stage", "reason", "rejected", "for example"), reasons))
-    used = sum(len(part.encode()) + 2 for part in parts)
-    for shown, sample in enumerate(samples):
-        facts = "; ".join(f"{name} {said}" for name, said in facts_of(sample))
-        lines = [f"**{plain(str(sample.sample['sample_id']))}**: {plain(facts)}", *_findings_markdown(sample)]
-        encoded = _poster(sample, _MARKDOWN_PX, _MARKDOWN_QUALITY)
-        lines.append("The clip does not decode." if encoded is None else f"![poster]({encoded})")
-        part = "\n\n".join(lines)
-        used += len(part.encode()) + 2
-        if used > largest - _FEWEST_BYTES:
-            parts.append(f"{shown} samples are shown here; the page of the dataset shows more.")
-            break
-        parts.append(part)
-    return "\n\n".join(parts) + "\n"
+def posters_sheet(samples: Sequence[SampleView]) -> NDArray[np.uint8]:
+    """The posters of samples, two in a row, each over a line of facts; RGB uint8, (H, W, 3)."""
+    shown = [(_poster(each), _line(each)) for each in samples]
+    missing = np.full((_SHEET_PX // 2, _SHEET_PX, 3), _GREY, np.uint8)
+    tiles = [missing if picture is None else picture for picture, _ in shown]
+    return contact_sheet(tiles, [line for _, line in shown], columns=2, tile_px=_SHEET_PX)
 
 
 def facts_of(view: SampleView) -> list[tuple[str, str]]:
@@ -141,26 +126,27 @@ def _body(overview: Overview, samples: Iterable[SampleView]) -> Iterator[str]:
 
 
 def _article(view: SampleView) -> str:
-    encoded = _poster(view, _PAGE_PX, _PAGE_QUALITY)
+    drawn = _poster(view)
     name = escape(str(view.sample["sample_id"]))
-    missing = '<p class="missing">The clip does not decode.</p>'
-    shown = missing if encoded is None else f'<img src="{encoded}" alt="{name}, its skeleton and its music">'
+    shown = '<p class="missing">The clip does not decode.</p>'
+    if drawn is not None:
+        encoded = encode_jpeg(thumbnail(drawn, _PAGE_PX), _PAGE_QUALITY)
+        shown = f'<img src="{data_uri(encoded)}" alt="{name}, its skeleton and its music">'
     findings = "".join(f"<li>{escape(finding)}</li>" for finding in view.audit["findings"])
     facts = "".join(f"<tr><th>{escape(fact)}</th><td>{escape(said)}</td></tr>" for fact, said in facts_of(view))
     found = f"<ul>{findings}</ul>" if findings else ""
     return f"<article>{shown}<div><h3>{name}</h3><table>{facts}</table>{found}</div></article>\n"
 
 
-def _findings_markdown(view: SampleView) -> list[str]:
-    return ["\n".join(f"- {plain(finding)}" for finding in view.audit["findings"])] if view.audit["findings"] else []
-
-
-def _poster(view: SampleView, width_px: int, quality: int) -> str | None:
-    """The poster as a data URI; None: the clip does not decode."""
+def _poster(view: SampleView) -> NDArray[np.uint8] | None:
+    """The poster, RGB uint8, (H, W, 3); None: the clip does not decode."""
     frame = view.reference["reference_frame"]
     try:
-        picture = poster(view.cut["clip"]["bytes"] or b"", view.poses, view.music, frame=frame)
+        return poster(view.cut["clip"]["bytes"] or b"", view.poses, view.music, frame=frame)
     except ClipError:
         return None
-    encoded = encode_jpeg(thumbnail(picture, width_px), quality)
-    return data_uri(encoded)
+
+
+def _line(view: SampleView) -> str:
+    facts = dict(facts_of(view))
+    return ", ".join((str(view.sample["sample_id"]), facts["length"].split(",")[0], facts["tempo"].split(",")[0]))

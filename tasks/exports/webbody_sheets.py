@@ -22,6 +22,7 @@ Picture = NDArray[np.uint8]
 _SHIFT: Final = 4
 """Coordinates reach OpenCV in 1/16 pixel."""
 _PAPER: Final = 250
+_BODY_PX, _FACE_PX = 176, 102
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def bodies_sheet(
         keypoints: COCO-17 in pixels of each body, (17, 2); -1 where a joint is not seen.
     """
     drawn = [with_joints(body, xy) for body, xy in zip(bodies, keypoints, strict=True)]
-    return contact_sheet(drawn, labels, columns=6, tile_px=256)
+    return contact_sheet(drawn, labels, columns=6, tile_px=_BODY_PX)
 
 
 def with_joints(body: Picture, xy: NDArray[np.floating]) -> Picture:
@@ -64,12 +65,12 @@ def with_joints(body: Picture, xy: NDArray[np.floating]) -> Picture:
 
 def faces_sheet(faces: Sequence[Picture], labels: Sequence[str]) -> Picture:
     """Aligned faces."""
-    return contact_sheet(faces, labels, columns=10, tile_px=128)
+    return contact_sheet(faces, labels, columns=10, tile_px=_FACE_PX)
 
 
 def identities_sheet(rows: Sequence[FaceRow], columns: int = 10) -> Picture:
     """One row of faces an identity, the name under the first."""
-    blank = np.full((1, 1, 3), _PAPER, np.uint8)
+    blank = np.full((_FACE_PX, _FACE_PX, 3), _PAPER, np.uint8)
     tiles: list[Picture] = []
     labels: list[str] = []
     for row in rows:
@@ -77,11 +78,11 @@ def identities_sheet(rows: Sequence[FaceRow], columns: int = 10) -> Picture:
         tiles += [face for face, _ in shown] + [blank] * (columns - len(shown))
         labels += [f"{row.name} {line}" if i == 0 else line for i, (_, line) in enumerate(shown)]
         labels += [""] * (columns - len(shown))
-    return contact_sheet(tiles, labels, columns=columns, tile_px=128)
+    return contact_sheet(tiles, labels, columns=columns, tile_px=_FACE_PX)
 
 
 def sample_sheets(shards: WebBodyShards, config: CutConfig, samples: int = 24) -> Mapping[str, Picture]:
-    """The sheets of a build: bodies, faces, largest_identities, doubtful_identities; reads few row groups.
+    """The sheets of a build by their titles; reads few row groups.
 
     Bodies and faces stand evenly over the build; doubtful are the identities whose faces are least like their centre.
 
@@ -100,13 +101,15 @@ def sample_sheets(shards: WebBodyShards, config: CutConfig, samples: int = 24) -
     pictures = [_pixels(row["image"]["bytes"]) for row in shown]
     joints = [np.array(row["keypoints_xy"]).reshape(-1, 2) for row in shown]
     return {
-        "bodies": bodies_sheet(pictures, joints, [f"{row['identity']} {row['path']}" for row in shown]),
-        "faces": faces_sheet(
+        "Bodies with their joints": bodies_sheet(pictures, joints, [row["identity"] for row in shown]),
+        "Their aligned faces, with scores": faces_sheet(
             [_pixels(row["face"]["bytes"]) for row in shown],
-            [f"{row['identity']} {row['face_score']:.2f}" for row in shown],
+            [f"{row['face_score']:.2f}" for row in shown],
         ),
-        "largest_identities": identities_sheet([_row(plan, each, found) for each in largest]),
-        "doubtful_identities": identities_sheet([_row(plan, each, found) for each in doubtful]),
+        "Largest identities, least alike faces first": identities_sheet([_row(plan, each, found) for each in largest]),
+        "Doubtful identities: those whose faces are least alike": identities_sheet(
+            [_row(plan, each, found) for each in doubtful]
+        ),
     }
 
 

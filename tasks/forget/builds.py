@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from tasks.forget.journal import Step
 from tasks.forget.rekey import Rekeyed, with_words
 from tasks.forget.scrub import Scrubber
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.records import InputRef, ShardRecord
 from tasks.shards.accounting import AccountingError
 from tasks.shards.funnel import Funnel, funnel_of
@@ -75,7 +75,7 @@ def _in_order(store: Store, renewed: RenewedBuilds) -> list[Path]:
         if path.name != "latest.json" and "." not in path.stem:
             try:
                 read_manifest(store, path.parent.name, path.stem)
-            except StoreError as error:
+            except UnreadableError as error:
                 renewed.problems.append(f"{error} It may still name what was forgotten: {path}.")
             else:
                 paths[path.stem] = path, path.read_text("utf-8")
@@ -105,7 +105,7 @@ def _renewed(
     def find(ref: InputRef) -> ShardRecord:
         record = made.get((ref.stage, ref.key)) or store.read_record(ref.stage, ref.key)
         if record is None or record.ref != ref:
-            raise StoreError(f"{ref.stage}/{ref.key} is gone")
+            raise UnreadableError(f"{ref.stage}/{ref.key} is gone")
         return record
 
     shards = {(each.stage, each.key): each for each in (_shard(old, rekeyed) for old in manifest.shards)}
@@ -151,7 +151,7 @@ def _funnel(
     """Where rows went; as it was where an output on the way is not there any more."""
     try:
         return funnel_of(runs_of([find(ref) for refs in outputs.values() for ref in refs], find))
-    except (StoreError, AccountingError):
+    except (UnreadableError, AccountingError):
         return before
 
 
@@ -168,7 +168,7 @@ def _renewed_text(text: str, scrubber: Scrubber, words: Mapping[str, str]) -> st
 def _is_latest(store: Store, path: Path) -> bool:
     try:
         return latest_digest(store, path.parent.name) == path.stem
-    except StoreError:
+    except UnreadableError:
         return False
 
 

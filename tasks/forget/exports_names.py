@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tasks.exports.m2p_join import folder_name
 from tasks.forget.doomed import Doomed
 from tasks.lineage.exports import FIRST_NUMBERS, PICTURE_ENDS
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.ids import template_id
 from tasks.shards.numbers import ledgers, number_name, read_ledger
 from tasks.shards.store import Store
@@ -126,7 +126,7 @@ def _file_names(sample_id: str) -> tuple[str, ...]:
 def _numbered(store: Store, wanted: set[str]) -> Iterable[str]:
     """`fashion_0003` for samples, or what stands for them, in all ledgers of numbers that read."""
     for ledger in ledgers(store):
-        with suppress(StoreError):
+        with suppress(UnreadableError):
             for prefix, numbers in read_ledger(store, ledger).items():
                 for each in numbers.keys() & wanted:
                     yield number_name(prefix, numbers[each] + FIRST_NUMBERS.get(ledger, 0))

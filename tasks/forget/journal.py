@@ -103,7 +103,7 @@ def turn(store: Store) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            said = f"Something else is being forgotten in the store at {store.root}: wait until that has ended."
+            said = f"Something else is being forgotten in the store at {store.place}: wait until that has ended."
             raise StoreError(said) from error
         with store.files.alone(folder / "holder.json"):
             store.fresh(FORGOTTEN)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.lineage.story import ModelUsed
 from tasks.models.cards import CARDS
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.records import ShardRecord
 from tasks.shards.manifest import BESIDE, read_manifest
 from tasks.shards.store import Store
@@ -46,7 +46,7 @@ def known_builds(store: Store) -> tuple[tuple[KnownBuild, ...], tuple[str, ...]]
         try:
             manifest = read_manifest(store, flow, path.stem)
             latest = _is_latest(path)
-        except StoreError as error:
+        except UnreadableError as error:
             notes.append(str(error))
             continue
         build = KnownBuild(

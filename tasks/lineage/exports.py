@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from tasks.exports.m2p_join import folder_name
 from tasks.exports.previews import PUBLIC, preview_path
 from tasks.lineage.story import ExportedFile
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.ids import template_id
 from tasks.shards.files import file_digest
 from tasks.shards.numbers import ledgers, number_name, read_ledger
@@ -125,7 +125,7 @@ def names_of(store: Store, sample_ids: Collection[str]) -> dict[str, str]:
             names[name] = sample_id
     for ledger in ledgers(store):
         if any(sample_id in _ledger_text(store, ledger) for sample_id in sample_ids):
-            with suppress(StoreError):
+            with suppress(UnreadableError):
                 for prefix, numbers in read_ledger(store, ledger).items():
                     for sample_id in numbers.keys() & set(sample_ids):
                         number = numbers[sample_id] + FIRST_NUMBERS.get(ledger, 0)
@@ -138,7 +138,7 @@ def numbered(store: Store, word: str) -> tuple[str, ...]:
     match = re.fullmatch(r"([a-z0-9][a-z0-9_-]*)_(\d{4,})", word)
     found: list[str] = []
     for ledger in ledgers(store) if match else ():
-        with suppress(StoreError):
+        with suppress(UnreadableError):
             given = read_ledger(store, ledger).get(match[1], {}) if match else {}
             wanted = int(match[2]) - FIRST_NUMBERS.get(ledger, 0) if match else -1
             found += [sample_id for sample_id, number in given.items() if number == wanted]

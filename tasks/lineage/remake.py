@@ -83,10 +83,10 @@ def remake_sample(
     every = published(store)
     flows = sorted({name for name, _ in every})
     if flow and flows and flow not in flows:
-        raise RemakeError(f"The store at {store.root} has no build of {flow!r}: it has some of {', '.join(flows)}.")
+        raise RemakeError(f"The store at {store.place} has no build of {flow!r}: it has some of {', '.join(flows)}.")
     builds = [(name, each) for name, each in every if (not flow or name == flow) and each.startswith(digest)]
     if not builds:
-        raise RemakeError(f"The store at {store.root} has no such build: `mannequin status` says which there are.")
+        raise RemakeError(f"The store at {store.place} has no such build: `mannequin status` says which there are.")
     sample_id = query
     manifest = _first_with(store, builds, sample_id, stage)
     if manifest is None:

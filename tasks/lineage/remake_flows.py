@@ -8,7 +8,7 @@ from typing import Final
 
 from tasks.lineage.remembered import recall_build
 from tasks.machine.places import Machine
-from tasks.schema.errors import ConfigError, MannequinError, StoreError
+from tasks.schema.errors import ConfigError, MannequinError, UnreadableError
 from tasks.schema.records import InputRef, ShardRecord
 from tasks.shards.derive import Derivation, Made, committed
 from tasks.shards.manifest import Manifest, read_manifest
@@ -63,7 +63,7 @@ class OpenBuild:
         """The record of an output of the build, erased or not."""
         found = self._records.get((stage, key)) or self.store.read_record(stage, key)
         if found is None:
-            raise RemakeError(f"The store at {self.store.root} lost {stage}/{key[:12]}: run the flow again.")
+            raise RemakeError(f"The store at {self.store.place} lost {stage}/{key[:12]}: run the flow again.")
         return self._records.setdefault((stage, key), found)
 
     def inputs(self, node: Node) -> list[Node | ShardRecord]:
@@ -120,7 +120,7 @@ def open_build(machine: Machine, flow: str, digest: str = "") -> OpenBuild:
     """A build of a flow; without a digest the one published last.
 
     Raises:
-        StoreError: there is none, or nothing says what it was made from.
+        UnreadableError: there is none, or nothing says what it was made from.
         ConfigError: no such flow is known.
     """
     manifest = read_manifest(machine.store, flow, digest)
@@ -136,7 +136,7 @@ def published(store: Store) -> list[tuple[str, str]]:
     for folder in sorted(path for path in store.fresh("builds").glob("*") if path.is_dir()):
         try:
             latest = read_manifest(store, folder.name).digest
-        except StoreError:
+        except UnreadableError:
             latest = ""
         digests = [path.stem for path in sorted(folder.glob("*.json")) if _is_digest(path)]
         found += [(digest != latest, folder.name.endswith("_unfinished"), folder.name, digest) for digest in digests]

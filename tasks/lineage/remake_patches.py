@@ -17,6 +17,9 @@ def elsewhere(stage: Patches, folder: Path) -> Patches:
 
 def differing_files(tree: Path, remade: Path, rule: Rule) -> Iterator[Difference]:
     """The files of a tree that are not those that were made again elsewhere."""
+    if not tree.is_dir():
+        yield Difference(str(tree), "the tree is not on this machine: ask where it is", allowed=False)
+        return
     for path in sorted(path for path in remade.rglob("*") if path.is_file()):
         name = path.relative_to(remade)
         if name.parts[0] == ".mannequin":

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.shards.manifest import BUILD_SUFFIX, Manifest, publish_manifest
 from tasks.shards.store import Store
 
@@ -55,21 +55,21 @@ def recall_build(store: Store, manifest: Manifest, form: type[Build]) -> Build:
     """What a published build was made from.
 
     Raises:
-        StoreError: nothing that reads was written down.
+        UnreadableError: nothing that reads was written down.
     """
     again = f"run the flow {manifest.flow.removesuffix('_unfinished')} once more, what was made is found"
     path = _path(store, manifest.flow, manifest.digest)
     try:
         said = loads(store.files.read(path))
     except FileNotFoundError as error:
-        raise StoreError(f"Nothing says what the build {manifest.digest[:12]} was made from: {again}.") from error
+        raise UnreadableError(f"Nothing says what the build {manifest.digest[:12]} was made from: {again}.") from error
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {again}.") from error
+        raise UnreadableError(f"{path} is damaged: {again}.") from error
     try:
         # as JSON, where every form reads what it wrote
         return form.model_validate_json(dumps(_replaced(said, _STORE, str(store.root))))
     except ValidationError as error:
-        raise StoreError(f"{path} is of another version: {again}.") from error
+        raise UnreadableError(f"{path} is of another version: {again}.") from error
 
 
 def _path(store: Store, flow: str, digest: str) -> Path:

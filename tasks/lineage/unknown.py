@@ -1,6 +1,7 @@
 """What is said of a query that no row of the store answers to."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from tasks.lineage.descend import descend
@@ -17,20 +18,22 @@ def why_unknown(store: Store, records: Sequence[ShardRecord], query: str) -> str
     Raises:
         StoreError: what was forgotten does not read.
     """
-    tombstones = read_tombstones(store)
-    if tombstones is not None and tombstones.rejects(Rejection(query, Reason.FORGOTTEN, "", None, query)):
+    tombstones, above = read_tombstones(store), accumulate(query.split("/"), "{}/{}".format)
+    if tombstones is not None and any(
+        tombstones.rejects(Rejection(each, Reason.FORGOTTEN, "", None, each)) for each in above
+    ):
         return f"{query} was forgotten on request, and is kept out. Nothing else is known of it."
     if not records:
-        return f"The store at {store.root} holds nothing yet: run a flow first, or name another store."
+        return f"The store at {store.place} holds nothing yet: run a flow first, or name another store."
     flow = _controlled(store, query)
     if flow:
         said = "a sample of known truth that went through its stages beside a build, and is part of none"
         return f"{query} is a control of {flow}: {said}. `mannequin report {flow}` says what came back."
     path = Path(query)
     if is_there(path):
-        return f"{path} is in no export that we know of, and no row of the store at {store.root} holds its bytes."
+        return f"{path} is in no export that we know of, and no row of the store at {store.place} holds its bytes."
     return (
-        f"The store at {store.root} knows no {query!r}: it is neither an id nor the beginning of one, no file, no "
+        f"The store at {store.place} knows no {query!r}: it is neither an id nor the beginning of one, no file, no "
         "template, no number of an export and no address that rows were read from."
     )
 

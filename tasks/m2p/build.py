@@ -14,7 +14,7 @@ from tasks.m2p.config import PER_VIDEO, MusicToPoseForm
 from tasks.m2p.derivations import VideoChain, VideoRead, chain
 from tasks.machine.places import Machine
 from tasks.models.cards import CARDS
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.forms import Form
 from tasks.schema.home import absolute
 from tasks.schema.records import InputRef, ShardRecord
@@ -91,7 +91,7 @@ def open_build(read: tuple[VideoRead, ...], config: MusicToPoseForm, machine: Ma
     alone = Build(config=config, read=read)
     try:
         latest = read_manifest(machine.store, FLOW)
-    except StoreError:
+    except UnreadableError:
         return alone
     before = latest.outputs["split"]
     audits = {record.ref for record in Joined(alone, machine).made("audit")}

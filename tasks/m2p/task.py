@@ -3,16 +3,15 @@
 from typing import cast
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
 from tasks.audit.flows import audited
-from tasks.dance.overview import overview_markdown
 from tasks.lineage.remembered import publish_remembered
 from tasks.m2p.build import Build, Joined, Summary, m2p_manifest, output_folder, summary_of, video_shards
 from tasks.m2p.build import open_build as joined_by
 from tasks.m2p.config import MusicToPoseForm
 from tasks.m2p.derivations import VideoRead, chain
-from tasks.m2p.exports import views, write_exports
+from tasks.m2p.exports import write_exports
 from tasks.m2p.find import find_video
 from tasks.m2p.report import overview_of, video_table
 from tasks.m2p.sources import DanceEntry, DanceSource, list_videos
@@ -90,19 +89,16 @@ def export_samples(build: Build, places: PlaceNames) -> tuple[str, ...]:
     folder = output_folder(build.config, here)
     rates = audited(here.store, manifest)
     folders = write_exports(videos, samples, folder, build.config.exports, manifest, rates, overview)
-    markdown = overview_markdown(overview_of(build, manifest, here), views(videos, samples, build.config.exports.shown))
-    create_markdown_artifact(markdown, key="m2p-overview", description="Clips beside their skeletons and their music")
     return tuple(str(each) for each in folders)
 
 
 @task(name="report", **RETRIED)
 def report_build(build: Build, exports: tuple[str, ...], places: PlaceNames) -> Summary:
-    """Funnel and what became of every video, as artifacts of the run; leftovers of kills are swept."""
+    """What became of every video, as an artifact of the run; leftovers of kills are swept."""
     here = machine(places)
     here.store.sweep_temporary()
     manifest = read_manifest(here.store, build.flow, build.manifest)
     create_table_artifact(
-        manifest.funnel.rows(), key="m2p-funnel", description="Rows in, kept and rejected at every stage"
+        video_table(build, here), key="music-to-pose-videos", description="What became of every video"
     )
-    create_table_artifact(video_table(build, here), key="m2p-videos", description="What became of every video")
     return summary_of(build, manifest, here).model_copy(update={"exports": exports})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from tasks.schema.errors import DatabaseUnreachableError, MannequinError
+from tasks.schema.errors import DatabaseUnreachableError, MannequinError, StoreUnreachableError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,5 +49,6 @@ def each_of(
 
 
 def may_pass(error: object) -> bool:
-    """Whether another try may end better: what is wrong stays wrong; a crash, or a database that restarts, may not."""
-    return isinstance(error, DatabaseUnreachableError) or not isinstance(error, (MannequinError, ValueError, TypeError))
+    """Whether another try may end better: what is wrong stays wrong; a crash, or what does not answer, may not."""
+    away = isinstance(error, (DatabaseUnreachableError, StoreUnreachableError))
+    return away or not isinstance(error, (MannequinError, ValueError, TypeError))

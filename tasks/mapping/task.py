@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, wait
+from prefect.logging.handlers import APILogWorker
 from prefect.states import Crashed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, TaskRunNameCallbackWithParameters
@@ -46,6 +49,12 @@ PROCESS_TRIES = 3
 
 RECORDED_S = 10.0
 """The server writes task runs down some time after they began; whom it does not know after this never began."""
+
+LISTENS_S = 10.0
+"""How long an address of Ray may take to answer at all."""
+
+SENT_S = 5.0
+"""How long a worker of Ray waits at the end of a task run for a server to take what was said."""
 
 _HANDED_ON = ("MANNEQUIN_", "WEBBODY_DATA_ROOT")
 """Beginnings of the variables that workers of a cluster are given as this process has them."""
@@ -202,19 +211,48 @@ def _ray(runner: Runner) -> "Iterator[RayTaskRunner[Any]]":
         from prefect_ray import RayTaskRunner
     except ImportError as error:
         raise ConfigError("Ray is chosen and not installed: install mannequin[ray], or choose processes.") from error
+    _demand_listener(runner.address)
     handed_on = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
     options: dict[str, Any] = {"runtime_env": {"env_vars": handed_on | {HOME_VARIABLE: str(home())}}}
     if not runner.address:
         options |= {"num_cpus": runner.width, "include_dashboard": False}
     with ExitStack() as opened:
+        if not ray.is_initialized():
+            opened.callback(ray.shutdown)
+        pool = RayTaskRunner[Any](runner.address or "local", options)
+        pool._run_prefect_task = _run_and_send  # noqa: SLF001 - what its workers run, for which there is no other way in
         try:
-            pool = opened.enter_context(RayTaskRunner[Any](runner.address or "local", options))
+            opened.enter_context(pool)
         except ConnectionError as error:
-            raise ConfigError(f"There is no Ray at {runner.address}: {error}") from error
+            raise ConfigError(
+                f"The Ray at {runner.address} does not take us: {str(error).rstrip('.')}. If it wants a token, set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH here as where it was started."
+            ) from error
         there: float = ray.cluster_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]
         if runner.gpus > there:
             raise ConfigError(f"A task wants {runner.gpus:g} GPUs (runner.gpus), and this Ray has {there:g}.")
         yield pool
+
+
+def _demand_listener(address: str) -> None:
+    """Look whether anybody listens at an address of Ray, who himself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host, int(port)), timeout=LISTENS_S).close()
+        except OSError as error:
+            raise ConfigError(f"There is no Ray at {address}: {error.strerror or error}.") from error
+
+
+def _run_and_send(*waited_for: Any, **asked: Any) -> Any:
+    """A task run in a worker of Ray, which is killed with the flow run: lines and states are sent before it returns."""
+    from prefect_ray import RayTaskRunner
+
+    try:
+        return RayTaskRunner._run_prefect_task(*waited_for, **asked)  # noqa: SLF001
+    finally:
+        for sender in (APILogWorker, EventsWorker):
+            sender.drain_all(timeout=SENT_S)
 
 
 def _ray_options(task: Task[Any, Any], gpus: float) -> Any:

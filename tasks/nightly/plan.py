@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from tasks.nightly.changes import Change
 from tasks.schema.errors import ConfigError, MannequinError
 from tasks.schema.records import Frozen
 
@@ -22,13 +23,19 @@ class NightFailedError(MannequinError):
 
 
 class Deployed(Frozen):
-    """A deployment as the server knows it; `configured`: parameters with a `config` are saved on it."""
+    """A deployment as the server knows it; `configured`: parameters with a `config` are saved on it.
+
+    `store` is the Store block that its parameters name; `builds` what that holds of the flow before the night, as
+    `builds_of` gives it, None where it was not looked up.
+    """
 
     id: UUID
     flow: str
     name: str
     pool: str
+    store: str
     configured: bool
+    builds: dict[str, str] | None = None
 
     @property
     def full_name(self) -> str:
@@ -37,16 +44,23 @@ class Deployed(Frozen):
 
 
 class Outcome(Frozen):
-    """What became of one dataset or deployment in a night."""
+    """What became of one dataset or deployment in a night.
+
+    `seconds` are those of its runs; `change` is None where there is no build, or none that can be seen from here.
+    """
 
     deployment: str
     state: str
+    store: str = "default"
     seconds: float = 0.0
     message: str = ""
     well: bool = True
+    change: Change | None = None
 
     def __str__(self) -> str:
-        return f"{self.deployment} {self.state}, {self.seconds:.0f} s. {self.message}".rstrip(" .") + "."
+        rows = f" {self.change.new:,} new rows, {self.change.dropped:,} dropped." if self.change else ""
+        said = f" {self.message.rstrip('.')}." if self.message else ""
+        return f"{self.deployment} {self.state}, {self.seconds:.0f} s.{rows}{said}"
 
 
 class NightSummary(Frozen):
@@ -60,6 +74,11 @@ class Night(Frozen):
 
     refreshes: tuple[Deployed, ...]
     skipped: tuple[Outcome, ...]
+
+    def share_a_store(self, deployment: Deployed) -> bool:
+        """Whether another refresh publishes builds of the same flow in the same store."""
+        place = (deployment.flow, deployment.store)
+        return any((each.flow, each.store) == place for each in self.refreshes if each.id != deployment.id)
 
 
 def plan_night(deployed: Iterable[Deployed], wanted: Sequence[str]) -> Night:
@@ -99,16 +118,32 @@ def demand_all_well(outcomes: Sequence[Outcome]) -> None:
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
-    """The outcomes as a table."""
+    """The outcomes as a table: what a person wants to know in the morning."""
     return [
         {
             "deployment": each.deployment,
             "state": each.state,
-            "seconds": round(each.seconds, 1),
+            "minutes": round(each.seconds / 60, 1),
+            **_change_row(each.change, each.store),
             "message": each.message,
         }
         for each in outcomes
     ]
+
+
+def _change_row(change: Change | None, store: str) -> dict[str, object]:
+    if change is None:
+        return dict.fromkeys(("rows before", "rows", "new", "dropped", "newly rejected", "compare"), "")
+    before, now = change.builds[0][:12], change.builds[-1][:12]
+    where = "" if store == "default" else f" --store {store}"
+    return {
+        "rows before": change.rows_before,
+        "rows": change.rows,
+        "new": change.new,
+        "dropped": change.dropped,
+        "newly rejected": ", ".join(f"{reason} {count}" for reason, count in change.rejected.items()),
+        "compare": f"mannequin compare {before} {now}{where}" if before != now else "",
+    }
 
 
 def _without_config(deployment: Deployed) -> Outcome:

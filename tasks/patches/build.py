@@ -1,7 +1,7 @@
 """A build of video patches, as tasks hand it to each other and as it is summed up for a person."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from json import dumps
@@ -14,7 +14,6 @@ from pydantic import Field
 from tasks.machine.places import Machine
 from tasks.patches.build_plan import BuildPlan, Counts, FilmPlan, film_plan
 from tasks.patches.config import VideoPatchesForm
-from tasks.patches.cut import Patches
 from tasks.patches.derivations import FLOW, GIGABYTE, FilmRead, film, pieces, tree_root, windows
 from tasks.patches.pieces import demand_room, demand_same_disk
 from tasks.schema.forms import Form
@@ -150,12 +149,10 @@ def demand_writable(config: VideoPatchesForm, machine: Machine) -> None:
         demand_room(tree, 0, int(config.machine.min_free_gb * GIGABYTE))
 
 
-def drop_incomplete(wanted: Iterable[Derivation], machine: Machine) -> None:
-    """Forget pieces whose files are not all in the tree, so that they are made again."""
-    for each in wanted:
-        record = committed(each, machine.store)
-        if record is not None and isinstance(each.stage, Patches) and not each.stage.holds(record):
-            machine.store.drop(record.stage, record.key)
+def is_made(piece: Derivation, machine: Machine) -> bool:
+    """Whether a piece is committed and all of its files are in the tree."""
+    record = committed(piece, machine.store)
+    return record is not None and piece.stage.holds(record)
 
 
 def tree_of(build: Build, machine: Machine) -> Path:

@@ -45,6 +45,16 @@ class FilmSource(Form):
         return short_name(self.name)
 
 
+class FilmFolder(Form):
+    """A folder of films that are all used alike, also of those that come into it later."""
+
+    path: str = Field(title="Path", min_length=1, description="Absolute; with the folders below it. Only read.")
+    categories: dict[str, Weight] = Field(
+        title="Categories", min_length=1, description="As of a film; for each film in the folder."
+    )
+    licence: str = Field("unknown", title="Licence", description="Terms of the films, carried with every patch.")
+
+
 class Planning(Form):
     """Where in a film windows are."""
 
@@ -87,7 +97,10 @@ class MachineRules(Form):
 class VideoPatchesForm(Form):
     """Parameters of the flow `video_patches`."""
 
-    films: tuple[FilmSource, ...] = Field(title="Films", min_length=1)
+    films: tuple[FilmSource, ...] = Field((), title="Films")
+    folders: tuple[FilmFolder, ...] = Field(
+        (), title="Folders of films", description="A film that stands in `films` too is used as it says there."
+    )
     output: str = Field("", title="Output folder", description="Absolute; empty: in the store.")
     windows_per_film: int = Field(
         3000, title="Windows of a film", ge=1, le=1_000_000, description="Of a weight of 1; the seed's number."
@@ -157,8 +170,13 @@ class VideoPatchesForm(Form):
         return dict(counted)
 
     def build_params(self) -> dict[str, JsonValue]:
-        """The parameters that say what is built, for the manifest: not where files lie, nor how the work is shared."""
-        params = self.model_dump(mode="json", exclude={"output", "machine", "until", "only_stages", "controls"})
+        """The parameters that say what is built, for the manifest: not where files lie, nor how the work is shared.
+
+        Of a form whose folders were listed (`tasks.patches.listing`): its films are all there are.
+        """
+        params = self.model_dump(
+            mode="json", exclude={"folders", "output", "machine", "until", "only_stages", "controls"}
+        )
         for film in params["films"]:
             del film["path"]
         return params

@@ -62,10 +62,14 @@ def contradictions(given: Mapping[str, Any], instead: Mapping[Location, str] | N
         given: of the shape of `VideoPatchesForm`, with its defaults filled in.
         instead: see `place_of`; other places are named in some faults.
     """
-    films, categories, formats = (tuple(_entries(given, name)) for name in ("films", "categories", "formats"))
+    films, folders, categories, formats = (
+        tuple(_entries(given, name)) for name in ("films", "folders", "categories", "formats")
+    )
     category_names, format_names = ([name for _, name in _texts(each, "name")] for each in (categories, formats))
     paths = list(_texts(films, "path"))
+    films_given = bool(given.get("films") or given.get("folders"))
     return [
+        *([] if films_given else [(("films",), "is empty: name films, or a folder of them")]),
         *(
             fault
             for entries, key in ((formats, "name"), (formats, "folder"), (categories, "name"), (categories, "folder"))
@@ -76,13 +80,18 @@ def contradictions(given: Mapping[str, Any], instead: Mapping[Location, str] | N
         *_alike(list(_texts(films, "name")), instead),
         *_doubled(paths, instead),
         *(fault for path in paths for fault in _path_faults(path)),
-        *_unknown("category", list(_keys(films, "categories")), category_names),
+        *_doubled(list(_texts(folders, "path")), instead),
+        *_relative(_texts(folders, "path")),
+        *_unknown("category", list(_keys((*films, *folders), "categories")), category_names),
         *_folder_faults(given),
     ]
 
 
 def missing_files(given: Mapping[str, Any]) -> Iterator[Fault]:
-    """Films that are not there, of the same shape; looks at the disk."""
+    """Films and folders of films that are not there, of the same shape; looks at the disk."""
+    for location, text in _texts(tuple(_entries(given, "folders")), "path"):
+        if not Path(text).is_dir():
+            yield location, f"there is no folder {text}"
     for location, text in _texts(tuple(_entries(given, "films")), "path"):
         path = Path(text)
         try:
@@ -148,8 +157,7 @@ def _alike(named: Sequence[Text], instead: Mapping[Location, str] | None) -> Ite
 
 def _path_faults(path: Text) -> Iterator[Fault]:
     location, text = path
-    if not PurePosixPath(text).is_absolute():
-        yield location, f"{text!r} is no absolute path"
+    yield from _relative([path])
     if PurePosixPath(text).suffix.lower() not in EXTENSIONS:
         yield location, f"{text!r} does not end like a film, as in .mkv or .mp4"
 
@@ -162,8 +170,12 @@ def _folder_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         (("output",), given.get("output")),
         (("machine", "temporary"), temporary),
     )
+    yield from _relative((location, path) for location, path in named if isinstance(path, str) and path)
+
+
+def _relative(named: Iterable[Text]) -> Iterator[Fault]:
     for location, path in named:
-        if isinstance(path, str) and path and not PurePosixPath(path).is_absolute():
+        if not PurePosixPath(path).is_absolute():
             yield location, f"{path!r} is no absolute path"
 
 

@@ -1,6 +1,5 @@
 """What is told of a build of patches, and its tree made tidy."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -83,11 +82,6 @@ class Report:
             sheet=contact_sheet(sample_rows([store.data_path(record) for record in records]), tree),
             card=patches_card(card),
         )
-
-    @property
-    def sheet_markdown(self) -> str:
-        """The sheet inside Markdown: the one form that the UI shows without a web server."""
-        return f"![Ground truth beside its stacks](data:image/jpeg;base64,{base64.b64encode(self.sheet).decode()})"
 
 
 def finish_tree(build: Build, records: Sequence[ShardRecord], report: Report, machine: Machine) -> int:

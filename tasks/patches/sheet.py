@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from tasks.images.decode import DecodeError, decode_rgb
-from tasks.images.sheet import encode_jpeg, thumbnail
+from tasks.images.sheet import jpeg_within, thumbnail
 
 Row = Mapping[str, Any]
 """A row of `PATCH_SCHEMA`."""
@@ -29,7 +29,7 @@ MOST_SHARDS = 48
 """Shards that samples are taken from, spread evenly."""
 
 LARGEST_BYTES = 500_000
-"""Of the JPEG: what an artifact of a run holds well, as Base64 inside Markdown."""
+"""Of the JPEG."""
 
 _WIDTH = 1100
 """Sharp in the 550 pixels that the UI gives an artifact."""
@@ -63,6 +63,11 @@ def sample_rows(shards: Sequence[Path], each: int = SAMPLES) -> list[dict[str, A
 
 
 def contact_sheet(rows: Sequence[Row], tree: Path) -> bytes:
+    """The sheet as a JPEG of at most `LARGEST_BYTES`."""
+    return jpeg_within(sheet_picture(rows, tree), LARGEST_BYTES)
+
+
+def sheet_picture(rows: Sequence[Row], tree: Path) -> NDArray[np.uint8]:
     """Patches under the name of their category, each the ground truth beside its 5-stack and 7-stack.
 
     A picture that is larger than its place is scaled down, none is enlarged or cropped; a file that is missing or does
@@ -72,18 +77,13 @@ def contact_sheet(rows: Sequence[Row], tree: Path) -> bytes:
         rows: of `PATCH_SCHEMA`, as `sample_rows` gives them.
         tree: the root of their paths.
     Returns:
-        a JPEG of at most about `LARGEST_BYTES`.
+        RGB uint8, (H, 1100, 3).
     """
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["category"]].append(row)
     bands = [_band(category, members, tree) for category, members in groups.items()]
-    sheet = np.concatenate(bands) if bands else np.full((_HEIGHT, _WIDTH, 3), _PAPER, np.uint8)
-    for quality in (88, 80, 70, 55):
-        encoded = encode_jpeg(sheet, quality)
-        if len(encoded) <= LARGEST_BYTES:
-            break
-    return encoded
+    return np.concatenate(bands) if bands else np.full((_HEIGHT, _WIDTH, 3), _PAPER, np.uint8)
 
 
 def _evenly(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:

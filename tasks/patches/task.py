@@ -8,7 +8,6 @@ from uuid import UUID
 
 from prefect import get_run_logger, task
 from prefect.artifacts import (
-    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
@@ -23,7 +22,7 @@ from tasks.patches.build import (
     Build,
     Summary,
     demand_writable,
-    drop_incomplete,
+    is_made,
     made,
     patches_manifest,
     plan_of,
@@ -35,8 +34,9 @@ from tasks.patches.build_plan import write_plan
 from tasks.patches.config import FilmSource, VideoPatchesForm
 from tasks.patches.derivations import FilmRead, count_pieces, film, pieces, windows
 from tasks.patches.finished import Report, finish_tree
-from tasks.schema.errors import StoreError
-from tasks.shards.derive import StageNotRunError, committed, realise
+from tasks.patches.listing import with_films_listed
+from tasks.schema.errors import StoreError, StoreUnreachableError
+from tasks.shards.derive import StageNotRunError, realise
 from tasks.shards.distribute import distribute
 from tasks.shards.manifest import read_manifest
 from tasks.shards.notes import expect_shards
@@ -48,6 +48,15 @@ TELL_EVERY_S = 2.0
 
 def _film(source: FilmSource) -> str:
     return source.name
+
+
+@task(name="list films", **RETRIED)
+def list_films(config: VideoPatchesForm, places: PlaceNames) -> VideoPatchesForm:  # noqa: ARG001 - all tasks know where
+    """The parameters with the films that lie in their folders now."""
+    listed = with_films_listed(config)
+    if config.folders:
+        get_run_logger().info("%d films, %d of them named", len(listed.films), len(config.films))
+    return listed
 
 
 @task(name="look at films", task_run_name=named("look at", "sources", _film), tags=["cpu"], **RETRIED)
@@ -91,15 +100,18 @@ def open_build(read: tuple[FilmRead, ...], config: VideoPatchesForm, places: Pla
 
 @task(name="cut", task_run_name="cut {films[0].source.name}", tags=["cpu"], **RETRIED)
 def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames, runner: Runner) -> tuple[str, ...]:
-    """The patches of some films; returns what went wrong with single pieces, which leaves the others alone."""
+    """The patches of some films; returns what went wrong with single pieces, which leaves the others alone.
+
+    Raises:
+        StoreUnreachableError: the store's bucket did not answer for some of them.
+    """
     here, config = machine(places), build.config
     wanted = {
         f"{read.source.name}, piece {number}": each
         for read in films
         for number, each in enumerate(pieces(read, config, here))
     }
-    drop_incomplete(wanted.values(), here)
-    missing = {name: each for name, each in wanted.items() if committed(each, here.store) is None}
+    missing = {name: each for name, each in wanted.items() if not is_made(each, here)}
     if not missing:
         return as_found(True, ())
     if "patches" not in config.steps:
@@ -108,16 +120,19 @@ def cut_pieces(films: tuple[FilmRead, ...], build: Build, places: PlaceNames, ru
     shown = cast(
         "UUID", create_progress_artifact(0.0, description="Pieces of " + ", ".join(read.source.name for read in films))
     )
-    names, troubles, last_told = list(missing), [], 0.0
+    names, troubles, away, last_told = list(missing), [], [], 0.0
     distributor, workers = distributor_of(config.machine.distributor, config.machine.workers, runner)
     ended = distribute(list(missing.values()), here.store, workers, distributor)
     for done, (row, result) in enumerate(ended, 1):
         if result.error is not None:
             troubles.append(f"{names[row]}: {result.error}")
+            away += troubles[-1:] if result.may_pass else []
             get_run_logger().error(troubles[-1])
         if time.monotonic() - last_told > TELL_EVERY_S or done == len(names):
             last_told = time.monotonic()
             update_progress_artifact(shown, progress=100 * done / len(names))
+    if away:
+        raise StoreUnreachableError(f"{len(away)} pieces were not made, as {away[0]}")
     return tuple(troubles)
 
 
@@ -139,16 +154,12 @@ def report_build(build: Build, places: PlaceNames) -> Summary:
     here = machine(places)
     here.store.sweep_temporary()
     manifest = read_manifest(here.store, build.flow, build.manifest)
-    create_table_artifact(
-        manifest.funnel.rows(), key="patches-funnel", description="Rows in, kept and rejected at every stage"
-    )
     records = tuple(made(build, here))
     if "patches" not in build.config.steps or not records:
         return summary_of(build, manifest, records, here)
     report = Report.of(build, manifest, records, here)
-    create_table_artifact(report.statistics, key="patches-formats", description="Wanted, planned and kept")
-    create_table_artifact(report.films, key="patches-films", description="What became of every film")
-    create_markdown_artifact(report.sheet_markdown, key="patches-sheet", description="Ground truth beside its stacks")
+    create_table_artifact(report.statistics, key="video-patches-formats", description="Wanted, planned and kept")
+    create_table_artifact(report.films, key="video-patches-films", description="What became of every film")
     for warning in report.warnings:
         get_run_logger().warning(warning)
     if build.troubles:

@@ -179,7 +179,7 @@ def _groups(shards: Mapping[str, int], shape: FlowShape, wanted: Wanted) -> list
     left, found = wanted.most_task_runs - SINGLE_TASK_RUNS, []
     for stage in shape.mapped:
         parts = wanted.items if shape.item != "rows" else shards.get(stage, 0)
-        found.append(min(parts, max(wanted.workers, left // 2)))
+        found.append(min(parts, max(1, min(wanted.workers, left), left // 2)))
         left -= found[-1]
     return found
 

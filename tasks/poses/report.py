@@ -1,6 +1,5 @@
 """What a build hands to Postgres and shows to a person, read from its shards."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tasks.catalog.rows import KeypointsForm, TagsForm, template_rows
 from tasks.exports.previews import preview_path, preview_url
 from tasks.exports.rows import pick
 from tasks.images.decode import decode_rgb
-from tasks.images.sheet import contact_sheet, encode_jpeg
+from tasks.images.sheet import contact_sheet
 from tasks.poses.build import SourceFiles
 from tasks.poses.config import Seeding
 from tasks.poses.expectations import expectations, picture_bytes
@@ -28,7 +27,7 @@ from tasks.shards.parquet import read_batches
 SHEET_TEMPLATES = 24
 SHEET_COLUMNS = 6
 SHEET_TILE_PX = 180
-"""A sheet of 1100 pixels width: sharp in the 550 pixels that the UI gives an artifact, and under 500 kB."""
+"""A sheet of 1100 pixels width: what the UI gives an artifact."""
 
 BATCH_ROWS = 4096
 
@@ -88,9 +87,3 @@ def sheet_picture(templates: Path, previews: Sequence[Path]) -> NDArray[np.uint8
             pictures[row["sample_id"]] = decode_rgb(row["overlay"]["bytes"])
     labels = [f"{row['category']}: {row['pose_class']}, {row['difficulty']}" for row in chosen.values()]
     return contact_sheet([pictures[i] for i in chosen], labels, SHEET_COLUMNS, SHEET_TILE_PX)
-
-
-def sheet_markdown(templates: Path, previews: Sequence[Path]) -> str:
-    """The contact sheet inside Markdown: the one form of a picture that the UI shows without a web server."""
-    encoded = base64.b64encode(encode_jpeg(sheet_picture(templates, previews), 85)).decode()
-    return f"![Templates with their skeletons](data:image/jpeg;base64,{encoded})"

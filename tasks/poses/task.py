@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
+from prefect.artifacts import create_progress_artifact, create_table_artifact
 
 from blocks import load_database, load_store
 from tasks.audit.flows import audited
@@ -28,7 +28,7 @@ from tasks.models.cards import CARDS
 from tasks.poses.build import FLOW, PREVIEWS, Build, Seeded, SourceFiles
 from tasks.poses.config import PoseTemplatesForm, Seeding
 from tasks.poses.derivations import PartChain, SourceRead, part_chain, selection, templates
-from tasks.poses.report import expected_and_found, pose_vectors, sample_uris, seed_rows, sheet_markdown
+from tasks.poses.report import expected_and_found, pose_vectors, sample_uris, seed_rows
 from tasks.schema.errors import DatabaseError
 from tasks.schema.sources import PhotoSource, SourceKind, SourceListing, SourcePart
 from tasks.shards.derive import Derivation, Outcome, realise, realise_whole
@@ -199,22 +199,13 @@ def export_parquet(build: Build, places: PlaceNames) -> str:
 
 @task(name="report", **RETRIED)
 def report_build(build: Build, places: PlaceNames) -> None:
-    """Funnel, expected against found, and contact sheet, as artifacts of the run; leftovers of kills are swept."""
+    """What was expected and found, as an artifact of the run; leftovers of kills are swept."""
     here = machine(places)
     here.store.sweep_temporary()
-    manifest = read_manifest(here.store, FLOW, build.manifest)
-    create_table_artifact(
-        manifest.funnel.rows(), key="pose-templates-funnel", description="Rows in, kept and rejected at every stage"
-    )
     table = _templates(build, here)
     sources = [_source_files(build, read, here) for read in build.read]
     create_table_artifact(
         expected_and_found(table, sources), key="pose-templates-expected", description="What was expected and found"
-    )
-    create_markdown_artifact(
-        sheet_markdown(table, [_whole(chain.preview, here) for chain in _parts(build, here)]),
-        key="pose-templates-sheet",
-        description="Some of the templates, drawn",
     )
 
 

@@ -5,21 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from tasks.exports.card import non_commercial_sentence
+from tasks.images.sheet import jpeg_within
 from tasks.reports.build_facts import BuildFacts, damage_explained, leaves, said
-from tasks.reports.distributions import distributions, final_ids
-from tasks.reports.elements import Html, bar, caution, document, folded, heading, inside, table, tiles
+from tasks.reports.distributions import distributions
+from tasks.reports.elements import (
+    Html,
+    bar,
+    caution,
+    data_uri,
+    document,
+    folded,
+    heading,
+    inside,
+    picture,
+    table,
+    tiles,
+)
+from tasks.reports.examples import Examples
 from tasks.reports.licences import OptOuts, opt_outs, output_terms, source_licences
 from tasks.reports.measured import measured
 from tasks.reports.page_rows import distributions_part, rejected_part, samples_part
-from tasks.reports.pictures import NEVER_SHOWN, Wanted, pictures_of
-from tasks.reports.rejected import rejected_by_reason
 from tasks.shards.files import disk_errors_explained, temporary
 
-SAMPLES: Final = 24
-EXAMPLES: Final = 6
+_MOST_SHEET_BYTES: Final = 500_000
 _MOST_PARAMETERS: Final = 400
 _MOST_LICENCES: Final = 40
 
@@ -34,62 +43,40 @@ class Section:
 
 def report_page(
     build: BuildFacts,
+    examples: Examples,
     *,
     seconds: Mapping[str, float] | None = None,
     controls: Section | None = None,
     sections: Sequence[Section] = (),
-    samples: int = SAMPLES,
-    examples: int = EXAMPLES,
 ) -> str:
     """The page as HTML: it loads nothing, runs no script, and pictures lie in it.
 
     Args:
+        examples: the samples that it shows.
         seconds: what each stage took, where somebody knows; records hold no time.
         controls: what came back of samples of known truth.
         sections: whatever else there is to show, at the end.
-        samples: most pictures of kept samples.
-        examples: most examples of each stage and reason.
     Raises:
         StoreError: a shard does not read.
-        IsolationError: the process that decodes pictures does not start.
     """
+    rows = len(examples.ids)
     with damage_explained(build):
-        return _report(build, seconds or {}, controls, sections, samples, examples)
-
-
-def _report(
-    build: BuildFacts,
-    seconds: Mapping[str, float],
-    controls: Section | None,
-    sections: Sequence[Section],
-    samples: int,
-    examples: int,
-) -> str:
-    ids = final_ids(build)
-    chosen = [Wanted(ids[at].as_py()) for at in _spread(len(ids), samples)]
-    rejected = rejected_by_reason(build, examples)
-    lost = [
-        Wanted(each.sample_id, group.stage)
-        for group in rejected
-        if group.reason not in NEVER_SHOWN
-        for each in group.examples
-    ]
-    pictures = pictures_of(build, [*chosen, *lost])
-    return document(
-        f"Build report: {build.manifest.flow}",
-        (
-            *_header(build, ids),
-            *_funnel(build, seconds),
-            *rejected_part(rejected, pictures),
-            *distributions_part(build, distributions(build, ids), len(ids)),
-            *samples_part(build, chosen, pictures, len(ids)),
-            *_licences(build),
-            *_opt_outs(opt_outs(build)),
-            *_controls(controls),
-            *_measured(build),
-            *(part for section in sections for part in (heading(section.title), section.body)),
-        ),
-    )
+        return document(
+            f"Build report: {build.manifest.flow}",
+            (
+                *_header(build, rows),
+                *_funnel(build, seconds or {}),
+                *rejected_part(examples.rejected, examples.pictures),
+                *distributions_part(build, distributions(build, examples.ids), rows),
+                *samples_part(build, examples.kept, examples.pictures, rows),
+                *_sheets(examples),
+                *_licences(build),
+                *_opt_outs(opt_outs(build)),
+                *_controls(controls),
+                *_measured(build),
+                *(part for section in sections for part in (heading(section.title), section.body)),
+            ),
+        )
 
 
 def write_report(build: BuildFacts, page: str, path: Path | None = None) -> Path:
@@ -113,13 +100,7 @@ def write_report(build: BuildFacts, page: str, path: Path | None = None) -> Path
     return path
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """Up to `most` numbers below `count`, evenly spread."""
-    wanted = min(count, most)
-    return [number * count // wanted for number in range(wanted)]
-
-
-def _header(build: BuildFacts, ids: pa.ChunkedArray) -> Iterator[str]:
+def _header(build: BuildFacts, samples: int) -> Iterator[str]:
     manifest = build.manifest
     yield table(
         ("", ""),
@@ -133,7 +114,7 @@ def _header(build: BuildFacts, ids: pa.ChunkedArray) -> Iterator[str]:
     if marked:
         yield caution(f"Non-commercial use only. {marked}")
     offered = sum(line.rows_in for line in manifest.funnel.lines if not line.beside and _is_source(build, line.stage))
-    counts = [("rows offered by the sources", offered), ("rows in the dataset", len(ids))]
+    counts = [("rows offered by the sources", offered), ("rows in the dataset", samples)]
     counts += [("rejected", sum(manifest.funnel.rejected.values())), ("shards", len(manifest.shards))]
     yield tiles((*counts, ("models", len(manifest.models))))
     erased = sum(build.unreadable(stage) for stage in build.stages)
@@ -179,6 +160,12 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _sheets(examples: Examples) -> Iterator[str]:
+    for sheet in examples.sheets:
+        yield f"<h3>{inside(sheet.title)}</h3>\n"
+        yield picture(data_uri(jpeg_within(sheet.picture, _MOST_SHEET_BYTES)), sheet.title)
 
 
 def _licences(build: BuildFacts) -> Iterator[str]:

@@ -10,12 +10,11 @@ from pydantic import Field
 from tasks.fashion.audit_ledger import LookVerdict, LookVerdicts, read_look_verdicts
 from tasks.fashion.classifier import LearnClassifier
 from tasks.fashion.groups import GroupLooks
-from tasks.fashion.predict import PredictConfig, PredictLooks
 from tasks.fashion.trends import Trends
 from tasks.machine.places import Machine
 from tasks.models.cards import CARDS
 from tasks.runway_street.config import PER_PART, STEPS, RunwayStreetForm
-from tasks.runway_street.derivations import PartChain, PartRead, chain
+from tasks.runway_street.derivations import PartChain, PartRead, chain, prediction
 from tasks.schema.forms import Form
 from tasks.schema.home import absolute
 from tasks.schema.records import ShardRecord
@@ -78,8 +77,7 @@ class Joined:
     @cached_property
     def predictions(self) -> tuple[Derivation, ...]:
         """What the photos of each part are taken for."""
-        stage = PredictLooks(PredictConfig())
-        return tuple(Derivation(stage, (each.embed,), whole=(self.classifier,)) for each in self.every)
+        return tuple(prediction(each, self.classifier) for each in self.every)
 
     @cached_property
     def trends(self) -> Derivation:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from tasks.fashion.embed import Embed
 from tasks.fashion.labels import Labels, LabelsConfig
 from tasks.fashion.looks import Looks
+from tasks.fashion.predict import PredictConfig, PredictLooks
 from tasks.fashion.sources import LookSource
 from tasks.images.inspect import Inspect, InspectConfig
 from tasks.machine.places import Machine
 from tasks.runway_street.config import RunwayStreetForm
 from tasks.schema.forms import Form
 from tasks.schema.sources import SourceListing, SourcePart
-from tasks.shards.derive import Derivation
+from tasks.shards.derive import Derivation, Made
 
 
 class SourceRead(Form):
@@ -64,3 +65,8 @@ def chain(read: PartRead, config: RunwayStreetForm, machine: Machine) -> PartCha
     labels = Derivation(Labels(LabelsConfig()), (inspect,), (looks,))
     embed = Derivation(Embed(config.embedding, machine.zoo), (labels,), (looks,))
     return PartChain(looks, inspect, labels, embed)
+
+
+def prediction(part: PartChain, classifier: Derivation | Made) -> Derivation:
+    """What the photos of a part are taken for."""
+    return Derivation(PredictLooks(PredictConfig()), (part.embed,), whole=(classifier,))

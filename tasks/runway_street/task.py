@@ -13,10 +13,11 @@ from tasks.machine.task import GPU, RETRIED, as_found, gpu_slot, machine, named
 from tasks.runway_street.build import Build, Joined, Summary, looks_manifest
 from tasks.runway_street.build import open_build as joined_by
 from tasks.runway_street.config import RunwayStreetForm
-from tasks.runway_street.derivations import PartRead, SourceRead, chain
+from tasks.runway_street.derivations import PartRead, SourceRead, chain, prediction
 from tasks.runway_street.exports import write_exports
 from tasks.runway_street.report import similar_markdown, source_table, summary_of, trend_markdown
-from tasks.shards.derive import StageNotRunError, realise
+from tasks.schema.records import InputRef
+from tasks.shards.derive import Made, StageNotRunError, realise, realise_whole
 from tasks.shards.manifest import read_manifest
 
 
@@ -65,24 +66,25 @@ def group_looks(build: Build, places: PlaceNames) -> int:
 
 
 @task(name="learn categories", tags=["cpu"], **RETRIED)
-def learn_categories(build: Build, places: PlaceNames) -> str:
-    """A classifier of the street's labels; returns its key."""
+def learn_categories(build: Build, places: PlaceNames) -> InputRef:
+    """A classifier of the street's labels, whole: those who predict by it have only it."""
     here = machine(places)
-    outcome = realise(Joined(build, here).classifier, here.store, only=build.config.steps)
-    return as_found(outcome.cached, outcome.record.key)
+    outcome = realise_whole(Joined(build, here).classifier, here.store, only=build.config.steps)
+    return as_found(outcome.cached, outcome.record.ref)
 
 
-@task(name="predict parts", task_run_name=named("predict part", "numbers", str), tags=["cpu"], **RETRIED)
-def predict_parts(numbers: tuple[int, ...], build: Build, places: PlaceNames) -> tuple[int, ...]:
+@task(name="predict parts", task_run_name=named("predict", "parts", _part), tags=["cpu"], **RETRIED)
+def predict_parts(
+    parts: tuple[PartRead, ...], classifier: InputRef, config: RunwayStreetForm, places: PlaceNames
+) -> tuple[int, ...]:
     """What the photos of some parts are taken for; returns how many there are in each."""
     here = machine(places)
-    predictions = Joined(build, here).predictions
 
-    def predict(number: int) -> tuple[int, bool]:
-        outcome = realise(predictions[number], here.store, only=build.config.steps)
+    def predict(read: PartRead) -> tuple[int, bool]:
+        outcome = realise(prediction(chain(read, config, here), Made(classifier)), here.store, only=config.steps)
         return outcome.record.data.rows, outcome.cached
 
-    rows, found = each_of(numbers, predict, str)
+    rows, found = each_of(parts, predict, _part)
     return as_found(found, rows)
 
 
@@ -119,13 +121,10 @@ def export_build(build: Build, places: PlaceNames) -> tuple[str, ...]:
 
 @task(name="report", **RETRIED)
 def report_build(build: Build, exports: tuple[str, ...], places: PlaceNames) -> Summary:
-    """Funnel and what became of every source, as artifacts of the run; leftovers of kills are swept."""
+    """What became of every source, as an artifact of the run; leftovers of kills are swept."""
     here = machine(places)
     here.store.sweep_temporary()
     manifest = read_manifest(here.store, build.flow, build.manifest)
-    create_table_artifact(
-        manifest.funnel.rows(), key="runway-street-funnel", description="Rows in, kept and rejected at every stage"
-    )
     create_table_artifact(
         source_table(build, here), key="runway-street-sources", description="What became of every source"
     )

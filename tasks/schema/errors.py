@@ -29,5 +29,13 @@ class StoreError(MannequinError):
     """The store is out of reach, full, or holds something that we did not write."""
 
 
+class StoreUnreachableError(StoreError):
+    """Its bucket does not answer, or not now; trying again later may help."""
+
+
+class UnreadableError(StoreError):
+    """What is asked for is not in the store, or does not read."""
+
+
 class ShapeError(ValueError):
     """An array does not have the shape, dtype or range its type promises."""

@@ -16,13 +16,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.errors import ConfigError, StoreError, StoreUnreachableError
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[^/]+)*)/?")
 _TAKEN: Final = ("PreconditionFailed", "412")
 _CONFLICT: Final = ("ConditionalRequestConflict", "409")
 _TRIES: Final = 5
 """Of a conditional PUT that meets another one under way; S3 asks to try it again."""
+
+_PASSING: Final = (408, 429)
+"""Statuses of replies below 500 that another try may mend; S3 says RequestTimeout with 400."""
 
 _OF_DISKS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
@@ -116,7 +119,8 @@ class Bucket:
                 return False
             except _ConflictError as error:
                 if not left:
-                    raise StoreError(f"The bucket {self.place} cannot decide who was first: run again.") from error
+                    said = f"The bucket {self.place} cannot decide who was first: run again."
+                    raise StoreUnreachableError(said) from error
             else:
                 return True
         raise AssertionError
@@ -167,14 +171,18 @@ class Bucket:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
+            from aiohttp import ClientPayloadError
             from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+            from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
         except ImportError as error:  # it comes with s3fs
             raise ConfigError(f"The store {self.place} needs s3fs: `pip install mannequin[s3]`.") from error
         try:
             yield
-        except (OSError, BotoCoreError, ClientError) as error:
+        except (OSError, BotoCoreError, ClientError, ClientPayloadError, ResponseParserError) as error:
             cause = error if isinstance(error, ClientError) else error.__cause__
-            code = str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""
+            reply = cause.response if isinstance(cause, ClientError) else {}
+            code = str(reply.get("Error", {}).get("Code", ""))
+            status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if code in _TAKEN:
                 raise FileExistsError(self.place) from error
             if code in _CONFLICT:
@@ -183,20 +191,37 @@ class Bucket:
             on_this_disk = isinstance(error, OSError) and error.errno in _OF_DISKS and not code
             if missing or on_this_disk:
                 raise
-            raise StoreError(f"The store {self.place} {self._told(error, code)}") from error
+            if refused := _refused(error, code, status):
+                raise StoreError(f"The store {self.place} {refused}") from error
+            raise StoreUnreachableError(
+                f"The store {self.place} cannot be used ({_first_line(error)}): what was committed counts; run again "
+                "when it answers."
+            ) from error
 
-    def _told(self, error: BaseException, code: str) -> str:
-        said = str(error).partition("\n")[0].rstrip(".")
-        if code == "NoSuchBucket":
-            return "names a bucket that does not exist: create it, or correct the url of the Store block."
-        if isinstance(error, PermissionError) or code in ("AccessDenied", "403"):
-            return (
-                f"may not be used with these credentials ({said}): they need s3:ListBucket on the bucket, and "
-                "s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix."
-            )
-        if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-            return f"needs credentials ({said}): save them in the Store block, or where AWS clients look for theirs."
-        return f"cannot be used ({said}): what was committed counts; run again when it answers."
+
+def _refused(error: Exception, code: str, status: int) -> str:
+    """What is wrong, and stays so until a person mends it; empty: another try may end better.
+
+    Args:
+        code, status: of the server's reply, empty and 0 where there was none.
+    """
+    said = _first_line(error)
+    if code == "NoSuchBucket":
+        return "names a bucket that does not exist: create it, or correct the url of the Store block."
+    if status in (401, 403):
+        return (
+            f"may not be used with these credentials ({said}): they need s3:ListBucket on the bucket, and "
+            "s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix."
+        )
+    if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+        return f"needs credentials ({said}): save them in the Store block, or where AWS clients look for theirs."
+    if 300 <= status < 500 and status not in _PASSING and code != "RequestTimeout":
+        return f"refuses what it is asked ({said}): correct the url or the endpoint of the Store block."
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 class _ConflictError(Exception):

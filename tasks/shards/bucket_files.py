@@ -22,7 +22,7 @@ from tasks.schema.records import DataFile
 from tasks.shards.bucket import Bucket, Listed
 from tasks.shards.files import LocalFiles, Stamp, disk_errors_explained, has_size, is_whole, temporary
 
-KEPT: Final = ("shards", "builds", "ledgers", "verdicts", "forgotten", "remembered_faces")
+KEPT: Final = ("shards", "builds", "ledgers", "verdicts", "forgotten", "remembered_faces", "running")
 """Folders of a store that are in its bucket."""
 
 NOTE: Final = "bucket.json"
@@ -44,6 +44,7 @@ class BucketFiles(LocalFiles):
 
     beyond = (
         "Working copies of the store on other machines: `mannequin verify` there removes it from each.",
+        "Exports, reports, previews and downloads on other machines: take it out of them yourself.",
         "Older versions of objects, where the bucket keeps such: remove them yourself.",
     )
 
@@ -170,7 +171,12 @@ class BucketFiles(LocalFiles):
         return {path: age for path, age in there.items() if path.relative_to(folder).match(pattern)}
 
     def fresh(self, folder: Path) -> None:
-        """Let the working copy of a folder hold the small files that the bucket holds, and no file that it does not."""
+        """Let the working copy of a folder hold the small files that the bucket holds, and no file that it does not;
+        of the root: all that is in the bucket.
+        """
+        if folder == self.root:
+            for kept in KEPT:
+                self.fresh(folder / kept)
         name = self._name(folder)
         if name is None:
             return

@@ -37,7 +37,7 @@ def outputs_of(store: Store, stage: str) -> StageOutputs:
     records = tuple(record for record in everything if record.stage == stage)
     if not records:
         known = ", ".join(sorted({record.stage for record in everything})) or "nothing yet"
-        raise StoreError(f"The store at {store.root} holds no output of a stage {stage!r}; it holds {known}.")
+        raise StoreError(f"The store at {store.place} holds no output of a stage {stage!r}; it holds {known}.")
     refs = {record.ref for record in records}
     users = Counter(each.stage for each in everything if not refs.isdisjoint((*each.inputs, *each.sides)))
     return StageOutputs(stage, records, dict(sorted(users.items())))

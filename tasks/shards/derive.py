@@ -98,11 +98,11 @@ def realise(
     raise _untrusted(store)
 
 
-def realise_whole(derivation: Derivation, store: Store) -> Outcome:
-    """`realise`, and read every byte of the shard once: for readers outside the engine, whom nobody checks."""
+def realise_whole(derivation: Derivation, store: Store, *, only: Collection[str] | None = None) -> Outcome:
+    """`realise`, and read every byte of the shard once: for readers that cannot make it again."""
     ran: tuple[str, ...] = ()
     for _ in range(REPAIRS):
-        outcome = realise(derivation, store)
+        outcome = realise(derivation, store, only=only)
         ran += outcome.ran
         if not store.damaged(outcome.record):
             return Outcome(outcome.record, ran)
@@ -111,7 +111,7 @@ def realise_whole(derivation: Derivation, store: Store) -> Outcome:
 
 
 def _untrusted(store: Store) -> StoreError:
-    return StoreError(f"The store at {store.root} gives back other bytes than were written: check its disk.")
+    return StoreError(f"The store at {store.place} gives back other bytes than were written: check its disk.")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _Realising:
         inputs, sides = self._below(derivation, readable=False)
         key = stage_key(stage, tuple(r.data.digest for r in inputs), tuple(r.data.digest for r in sides))
         record = self.store.find(stage.name, key) or (None if readable else self.store.find_erased(stage.name, key))
-        if record is None:
+        if record is None or not stage.holds(record):
             if self.only is not None and stage.name not in self.only:
                 raise StageNotRunError(stage.name)
             inputs, sides = self._below(derivation, readable=True)
@@ -160,7 +160,7 @@ class _Realising:
 def _made_before(ref: InputRef, store: Store, *, readable: bool) -> ShardRecord:
     record = store.find(ref.stage, ref.key) or (None if readable else store.find_erased(ref.stage, ref.key))
     if record is None or record.ref != ref:
-        raise StoreError(f"{ref.stage}/{ref.key} of an earlier build is not in the store at {store.root} any more.")
+        raise StoreError(f"{ref.stage}/{ref.key} of an earlier build is not in the store at {store.place} any more.")
     return record
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Literal
 
-from tasks.schema.errors import ConfigError
+from tasks.schema.errors import ConfigError, StoreUnreachableError
 from tasks.schema.records import ShardRecord
 from tasks.shards.derive import Derivation, realise
 from tasks.shards.notes import Run, current_run, noting
@@ -28,11 +28,15 @@ RAY_TRIES = 3
 
 @dataclass(frozen=True)
 class Realised:
-    """What became of one derivation: its record, or one sentence on why there is none. `ran`: it was made just now."""
+    """What became of one derivation: its record, or one sentence on why there is none.
+
+    `ran`: it was made just now; `may_pass`: the store did not answer, and another try may end better.
+    """
 
     record: ShardRecord | None
     error: str | None = None
     ran: bool = False
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Realiser:
             with noting(self.run):
                 outcome = realise(derivation, self.store)
         except Exception as error:  # noqa: BLE001 - one shard's trouble stays its own; the caller is told
-            return Realised(None, f"{type(error).__name__}: {error}")
+            return Realised(None, f"{type(error).__name__}: {error}", may_pass=isinstance(error, StoreUnreachableError))
         return Realised(outcome.record, None, not outcome.cached)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import ValidationError
 
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.errors import ConfigError, UnreadableError
 from tasks.schema.records import Frozen
 from tasks.shards.files import disk_errors_explained, temporary
 from tasks.shards.store import Store
@@ -58,7 +58,7 @@ def read_segments(store: Store, folder: Path, segment: type[S], what: str, read:
     """The segments of a ledger of `store` after the first `read`, in order.
 
     Raises:
-        StoreError: one is missing or damaged; nothing is ever guessed.
+        UnreadableError: one is missing or damaged; nothing is ever guessed.
     """
     store.files.fresh(folder)
     last = max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
@@ -73,9 +73,9 @@ def read_segments(store: Store, folder: Path, segment: type[S], what: str, read:
         yield found
 
 
-def damaged(what: str, path: Path) -> StoreError:
+def damaged(what: str, path: Path) -> UnreadableError:
     """The error of a ledger of `what` whose segment is not as it was written."""
-    return StoreError(f"The ledger of {what} is damaged: restore {path} from a backup.")
+    return UnreadableError(f"The ledger of {what} is damaged: restore {path} from a backup.")
 
 
 def append_segment(store: Store, folder: Path, index: int, segment: Segment) -> bool:
@@ -140,7 +140,8 @@ class VerdictLedger(Generic[V]):
             how many were new.
         Raises:
             ConfigError: the name is not a short lower-case one.
-            StoreError: the ledger is damaged, or the store cannot be written.
+            UnreadableError: the ledger is damaged.
+            StoreError: the store cannot be written.
         """
         folder = self._folder
         latest = {self.about(verdict): verdict for verdict in verdicts}
@@ -161,7 +162,7 @@ class VerdictLedger(Generic[V]):
 
         Raises:
             ConfigError: the name is not a short lower-case one.
-            StoreError: the ledger is damaged.
+            UnreadableError: the ledger is damaged.
         """
         standing: dict[Hashable, V] = {}
         for segment in read_segments(self.store, self._folder, self._segment, "verdicts"):

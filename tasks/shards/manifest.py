@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.errors import ConfigError, StoreError, UnreadableError
 from tasks.schema.records import DataFile, Frozen, InputRef, ShardRecord
 from tasks.shards.accounting import AccountingError
 from tasks.shards.code_version import code_version
@@ -167,7 +167,8 @@ def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
     """The manifest of a build; without a digest, of the one published last.
 
     Raises:
-        StoreError: there is none, or it is damaged.
+        UnreadableError: there is none, or it is damaged.
+        StoreError: the store cannot be read.
     """
     folder = _builds_folder(store, flow)
     digest = digest or latest_digest(store, flow)
@@ -175,25 +176,26 @@ def read_manifest(store: Store, flow: str, digest: str = "") -> Manifest:
         path = folder / f"{digest}.json"
         data = store.files.read(path)
         if sha256(data).hexdigest() != digest:
-            raise StoreError(f"The manifest {path} is damaged: run the flow {flow} again.")
+            raise UnreadableError(f"The manifest {path} is damaged: run the flow {flow} again.")
         return Manifest.model_validate_json(data)
     except FileNotFoundError as error:
-        raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
+        raise UnreadableError(f"No build of {flow} is in the store at {store.place}: run the flow first.") from error
     except ValidationError as error:
-        raise StoreError(f"The manifest {digest} of {flow} is of another version: run the flow again.") from error
+        raise UnreadableError(f"The manifest {digest} of {flow} is of another version: run the flow again.") from error
 
 
 def latest_digest(store: Store, flow: str) -> str:
     """The digest of the build that was published last: the name of its file.
 
     Raises:
-        StoreError: there is none, or what names it is damaged.
+        UnreadableError: there is none, or what names it is damaged.
+        StoreError: the store cannot be read.
     """
     try:
         latest = _builds_folder(store, flow) / "latest.json"
         return _pointed_to(latest, store.files.read(latest))
     except FileNotFoundError as error:
-        raise StoreError(f"No build of {flow} is in the store at {store.root}: run the flow first.") from error
+        raise UnreadableError(f"No build of {flow} is in the store at {store.place}: run the flow first.") from error
 
 
 def manifest_damage(store: Store) -> dict[Path, str]:
@@ -203,7 +205,7 @@ def manifest_damage(store: Store) -> dict[Path, str]:
         if path.name == "latest.json":
             try:
                 digest = _pointed_to(path, path.read_bytes())
-            except StoreError:
+            except UnreadableError:
                 damage[path] = "does not name a build"
             else:
                 if not path.with_name(f"{digest}.json").exists():
@@ -291,7 +293,8 @@ def _made_for(record: ShardRecord) -> Iterator[InputRef]:
 def _record(store: Store, ref: InputRef) -> ShardRecord:
     record = store.find(ref.stage, ref.key) or store.find_erased(ref.stage, ref.key)
     if record is None or record.ref != ref:
-        raise StoreError(f"The store at {store.root} lost {ref.stage}/{ref.key}: run the flow again, it is made anew.")
+        lost = f"The store at {store.place} lost {ref.stage}/{ref.key}"
+        raise UnreadableError(f"{lost}: run the flow again, it is made anew.")
     return record
 
 
@@ -317,7 +320,7 @@ def _pointed_to(latest: Path, data: bytes) -> str:
     try:
         digest = loads(data)["digest"]
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{latest} is damaged: run the flow again.") from error
+        raise UnreadableError(f"{latest} is damaged: run the flow again.") from error
     if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
-        raise StoreError(f"{latest} is damaged: run the flow again.")
+        raise UnreadableError(f"{latest} is damaged: run the flow again.")
     return digest

@@ -4,7 +4,7 @@
 <root>/running/<run>/<host>-<pid>-<n>.jsonl    what one process did: a line a shard, a line for what is to come
 
 Nothing is noted unless a run was begun with `begin_run`. A disk that takes no notes does no harm. A file is added to
-while the store is a folder; into a bucket, where nothing can be added to, a new one goes now and then.
+while the store is a folder; in a bucket, where nothing can be added to, it is written again, until it is large.
 """
 
 import atexit
@@ -34,6 +34,9 @@ FLUSH_S = 1.0
 
 BUCKET_FLUSH_S = 15.0
 """... and a bucket this often: each time is a request."""
+
+LARGE = 1 << 18
+"""Bytes of a file in a bucket after which the next one is begun."""
 
 KEEP = timedelta(days=7)
 """What a run told is removed so long after its last word."""
@@ -82,8 +85,10 @@ class _Notes:
     _lines: list[str] = field(default_factory=list)
     _told: set[tuple[str, str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _flushing: threading.Lock = field(default_factory=threading.Lock)
     _closed: threading.Event = field(default_factory=threading.Event)
-    _written: int = 0
+    _number: int = 0
+    _before: bytes = b""
 
     def __post_init__(self) -> None:
         threading.Thread(target=self._flush_now_and_then, name="notes", daemon=True).start()
@@ -104,18 +109,22 @@ class _Notes:
 
     def flush(self) -> None:
         """Bring all notes to the store."""
-        with self._lock, suppress(OSError, MannequinError):
-            if not self._lines:
+        with self._flushing, suppress(OSError, MannequinError):
+            with self._lock:
+                lines = tuple(self._lines)
+            if not lines:
                 return
-            data = "".join(self._lines).encode()
-            path = self.run.folder / f"{socket.gethostname()}-{os.getpid()}-{self._written}.jsonl"
+            data = "".join(lines).encode()
+            path = self.run.folder / f"{socket.gethostname()}-{os.getpid()}-{self._number}.jsonl"
             if self._in_bucket:
-                self.run.store.put(path, data)
-                self._written += 1
+                told = self._before + data
+                self.run.store.put(path, told)
+                self._number, self._before = (self._number, told) if len(told) < LARGE else (self._number + 1, b"")
             else:
                 with path.open("ab") as stream:
                     stream.write(data)
-            self._lines = []
+            with self._lock:
+                del self._lines[: len(lines)]
 
     def close(self) -> None:
         self._closed.set()
@@ -148,7 +157,7 @@ def begin_run(store: Store, header: RunHeader) -> None:
 
 def drop_runs(store: Store, unwanted: Callable[[RunHeader], bool]) -> None:
     """Remove what some runs told: nothing but their own words is lost."""
-    for folder in sorted((store.root / RUNNING).glob("*")):
+    for folder in sorted(store.fresh(RUNNING).glob("*")):
         header = read_header(folder)
         if header is not None and unwanted(header):
             for path in folder.iterdir():
@@ -256,7 +265,8 @@ def _notes(run: Run) -> _Notes | None:
     if run.id not in _NOTES:
         header = read_header(run.folder)
         if header is None and run.store.files.place:
-            run.store.files.fresh(run.folder)
+            with suppress(OSError, MannequinError):
+                run.store.files.fresh(run.folder)
             header = read_header(run.folder)
         if header is None or header.ended:
             return None

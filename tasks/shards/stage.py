@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from tasks.schema.records import Frozen
+from tasks.schema.records import Frozen, ShardRecord
 from tasks.schema.rejections import Rejection
 from tasks.shards.parquet import read_batches
 
@@ -107,6 +107,10 @@ class Stage(ABC):
         first, and rejects what the child does not survive. What it survives gives the same output.
         """
         return None
+
+    def holds(self, record: ShardRecord) -> bool:  # noqa: ARG002 - see the docstring
+        """Whether what the stage wrote beside a committed output is here; else it runs again, and the output stays."""
+        return True
 
     def models(self) -> dict[str, str]:
         """Name -> sha256 of every model whose weights decide the output."""

@@ -231,7 +231,7 @@ def demand_nothing_under_way(store: Store) -> None:
     """
     if store.files.has_any(store.root / "forgotten" / "unfinished"):
         raise StoreError(
-            f"Something is being forgotten in the store at {store.root}, or was interrupted: run again when "
+            f"Something is being forgotten in the store at {store.place}, or was interrupted: run again when "
             "`mannequin forget` has ended; without anything named it finishes what was interrupted."
         )
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.schema.columns import SAMPLE_FIELDS, shard_schema
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.records import DataFile, ShardRecord
 from tasks.schema.rejections import REJECT_SCHEMA
 from tasks.shards.files import file_digest
@@ -69,6 +69,8 @@ def verify_store(
     """
     damage: list[Damage] = []
     records: list[ShardRecord] = []
+    if manifest is None:
+        store.files.fresh(store.root)
     wanted = _of_store(store) if manifest is None else [(s.stage, s.key, s.data) for s in manifest.shards]
     for stage, key, data in wanted:
         path = _below(store, store.record_path(stage, key))
@@ -110,7 +112,7 @@ def _beside_shards(store: Store) -> list[Damage]:
     for name in ledgers(store):
         try:
             read_ledger(store, name)
-        except StoreError as error:
+        except UnreadableError as error:
             damage.append(Damage(f"ledgers/{name}", str(error)))
     return damage
 

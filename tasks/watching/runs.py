@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import dropwhile
 from json import loads
 from pathlib import Path
 from typing import Any, Literal
@@ -26,13 +27,16 @@ RATE_SHARDS = 8
 SILENT_S = 60.0
 """A run on another machine that was not heard of for so long is told to be silent; it speaks every 5 to 15 s."""
 
+GONE_S = 600.0
+"""... and to be gone after so long."""
+
 FRESH_S = 10.0
 """How often a bucket is asked for what is new."""
 
 CLOCK_SLACK_S = 60.0
 """How far the start of a process, counted from that of the machine, may lie beside the clock."""
 
-RunState = Literal["running", "silent", "gone", "completed", "failed", "crashed", "cancelled", "cancelling"]
+RunState = Literal["running", "silent", "gone", "completed", "failed", "crashed", "cancelled"]
 
 
 class StageProgress(Frozen):
@@ -80,7 +84,7 @@ class RunProgress(Frozen):
 
     @property
     def alive(self) -> bool:
-        return self.state in ("running", "silent", "cancelling")
+        return self.state in ("running", "silent")
 
 
 @dataclass
@@ -168,11 +172,14 @@ class RunWatch:
             return
         for entry in entries:
             before = self._offsets.get(entry.name, 0)
-            if not entry.name.endswith(".jsonl") or entry.stat().st_size <= before:
+            try:
+                if not entry.name.endswith(".jsonl") or entry.stat().st_size <= before:
+                    continue
+                with Path(entry.path).open("rb") as stream:
+                    stream.seek(before)
+                    told = stream.read()
+            except FileNotFoundError:  # what a run told is removed some time after its end
                 continue
-            with Path(entry.path).open("rb") as stream:
-                stream.seek(before)
-                told = stream.read()
             whole = told.rfind(b"\n") + 1  # the rest is being written
             self._offsets[entry.name] = before + whole
             for line in told[:whole].splitlines():
@@ -223,15 +230,23 @@ class RunWatch:
         )
 
     def _known(self, name: str, stage: _Stage) -> int | None:
-        """How many shards a stage will have: as was said, or one for each member that its task is mapped over."""
-        return self._expected.get(name) or self._members.get(stage.task)
+        """How many shards a stage will have: as was said, or one for each member that its task is mapped over.
+
+        Members may go through different stages before they meet in one: when that has them all, no more will come.
+        """
+        members = self._members.get(stage.task)
+        later = dropwhile(lambda each: each is not stage, self._stages.values())
+        if members is not None and any(each.task == stage.task and each.shards >= members for each in later):
+            members = stage.shards
+        return self._expected.get(name) or members
 
     def _state(self, now: float) -> RunState:
         if self.header.ended:
             return self.header.ended  # type: ignore[return-value]
         if self.header.host == socket.gethostname():
             return "running" if self.process is not None else "gone"
-        return "running" if now - self.header.seen_at.timestamp() < SILENT_S else "silent"
+        unheard_s = now - self.header.seen_at.timestamp()
+        return "running" if unheard_s < SILENT_S else "silent" if unheard_s < GONE_S else "gone"
 
 
 @dataclass

@@ -40,7 +40,8 @@ class _Telling:
         self._thread = threading.Thread(target=context.run, args=(self._tell,), name="telling", daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """Say no more that the run lives: that would be written over how it ended."""
         self._ended.set()
         self._thread.join()
 
@@ -48,11 +49,13 @@ class _Telling:
         while not self._ended.wait(BUCKET_FLUSH_S if self._run.store.files.place else TELL_EVERY_S):
             with suppress(OSError, MannequinError):
                 write_header(self._run, self._header.model_copy(update={"seen_at": datetime.now(UTC)}))
-            self._show()
-        self._show()
+            self.show()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Bring the progress artifact to what the run told so far."""
         flush_notes(self._run.id)
+        with suppress(OSError, MannequinError):
+            self._run.store.files.fresh(self._run.folder)
         self._watch.look()
         progress = self._watch.progress()
         said = summary_line(progress)
@@ -62,7 +65,7 @@ class _Telling:
                 self._publish(progress, said)
 
     def _publish(self, progress: RunProgress, said: str) -> None:
-        percent = round(100 * (progress.share or 0.0), 1)
+        percent = 100.0 if progress.state == "completed" else round(100 * (progress.share or 0.0), 1)
         if self._artifact is not None:
             update_progress_artifact(self._artifact, percent, said)
             return
@@ -86,12 +89,15 @@ def say_begun(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> Non
 
 
 def say_ended(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - as Prefect calls it
-    """A flow run ended, well or not."""
-    run = str(flow_run.id)
-    if (telling := _TELLING.pop(run, None)) is not None:
-        telling.end()
+    """A flow run ended, well or not; one that is being cancelled has no process left when Prefect says so."""
+    run, ended = str(flow_run.id), "cancelled" if state.is_cancelling() else state.type.value.lower()
+    telling = _TELLING.pop(run, None)
+    if telling is not None:
+        telling.stop()
     with suppress(OSError, MannequinError):
-        end_run(_store(flow_run), run, state.type.value.lower(), "" if state.is_completed() else state.message or "")
+        end_run(_store(flow_run), run, ended, "" if state.is_completed() else state.message or "")
+    if telling is not None:
+        telling.show()
 
 
 def _store(flow_run: FlowRun) -> Store:

@@ -1,10 +1,11 @@
 """Runs on a store as a terminal shows them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +15,9 @@ from tasks.machine.load import Load
 from tasks.watching.machine_panel import machine_panel
 from tasks.watching.runs import RunProgress, StageProgress
 from tasks.watching.words import duration, size
+
+WIDE = 96
+"""Columns inside a run's frame from which on its stages show all that is known of them."""
 
 MOST_REASONS = 3
 """Reasons for rejections that stand beside a stage."""
@@ -26,7 +30,6 @@ _STATES = {
     "failed": ("✘", "red"),
     "crashed": ("✘", "red"),
     "cancelled": ("■", "yellow"),
-    "cancelling": ("■", "yellow"),
 }
 
 _SAID = {
@@ -68,32 +71,42 @@ def run_panel(run: RunProgress, zone: tzinfo | None = None) -> RenderableType:
         timed.append("  ·  ETA ", "dim").append(_eta(run.eta_s, zone))
     said = run.said or _SAID.get(run.state, "")
     notes = [Text(said, colour, overflow="fold")] if said else []
-    stages = [_stages(run.stages)] if run.stages else [Text("nothing found or made yet", "dim")]
+    stages = [_Stages(run.stages)] if run.stages else [Text("nothing found or made yet", "dim")]
     title = Text.assemble((run.flow.replace("_", " "), "bold"), (f"  {run.name}", "dim"))
     return Panel(Group(head, timed, *notes, *stages), title=title, title_align="left", border_style="cyan")
 
 
-def _stages(stages: Sequence[StageProgress]) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("stage", no_wrap=True, ratio=2, min_width=8, overflow="ellipsis")
-    for name in ("shards", "made", "rows in", "kept", "rows/s", "ETA", "bytes"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rejected", ratio=4, no_wrap=True, overflow="ellipsis")
-    for each in stages:
-        done = each.known is not None and each.shards >= each.known
-        shards = f"{each.shards:,}" if each.known is None else f"{each.shards:,}/{each.known:,}"
-        table.add_row(
-            each.stage,
-            Text(shards, "green" if done else ""),
-            f"{each.made:,}" if each.made else Text("-", "dim"),
-            f"{each.rows_in:,}",
-            f"{each.rows_kept:,}",
-            _rate(each.rate),
-            Text("-", "dim") if each.eta_s is None else duration(each.eta_s),
-            size(each.bytes),
-            _rejected(each),
-        )
-    return table
+@dataclass(frozen=True)
+class _Stages:
+    """A table of stages; a narrow terminal has no room for what is told of `WIDE` ones."""
+
+    stages: Sequence[StageProgress]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("stage", no_wrap=True)
+        for name in ("shards", *(("made",) if wide else ()), "rows in", "kept", "rows/s", "ETA"):
+            table.add_column(name, justify="right", no_wrap=True)
+        if wide:
+            table.add_column("bytes", justify="right", no_wrap=True)
+        table.add_column("rejected", ratio=1, no_wrap=True, overflow="ellipsis")
+        for each in self.stages:
+            done = each.known is not None and each.shards >= each.known
+            shards = f"{each.shards:,}" if each.known is None else f"{each.shards:,}/{each.known:,}"
+            made = f"{each.made:,}" if each.made else Text("-", "dim")
+            table.add_row(
+                each.stage,
+                Text(shards, "green" if done else ""),
+                *((made,) if wide else ()),
+                f"{each.rows_in:,}",
+                f"{each.rows_kept:,}",
+                _rate(each.rate),
+                Text("-", "dim") if each.eta_s is None else duration(each.eta_s),
+                *((size(each.bytes),) if wide else ()),
+                _rejected(each),
+            )
+        yield table
 
 
 def _ended(runs: Sequence[RunProgress]) -> RenderableType:
@@ -129,6 +142,8 @@ def _rejected(stage: StageProgress) -> Text:
     count = sum(stage.rejected.values())
     if not count:
         return Text("-", "dim")
+    if len(stage.rejected) == 1:
+        return Text.assemble(f"{count:,} ", (next(iter(stage.rejected)), "dim"))
     said = ", ".join(f"{reason} {rows:,}" for reason, rows in list(stage.rejected.items())[:MOST_REASONS])
     return Text.assemble(f"{count:,} ", (said + (", ..." if len(stage.rejected) > MOST_REASONS else ""), "dim"))
 

@@ -6,8 +6,13 @@ from tasks.watching.runs import RunProgress, StageProgress
 def summary_line(progress: RunProgress) -> str:
     """A run in one line, for logs and artifacts; empty while it did nothing.
 
-    It names the stages under way: those that are known not to be done, else the last one.
+    It names the stages under way: those that are known not to be done, else the last one; of a run that ended, how it
+    did.
     """
+    if not progress.alive:
+        made = sum(each.made for each in progress.stages)
+        found = sum(each.shards for each in progress.stages) - made
+        return f"{progress.state} after {duration(progress.elapsed_s)} · {made:,} shards made, {found:,} found"
     busy = [each for each in progress.stages if each.known is not None and 0 < each.shards < each.known]
     parts = [f"{each.stage} {_shards(each)}" for each in (busy or list(progress.stages[-1:])) if each.shards]
     if progress.eta_s is not None:

@@ -23,7 +23,7 @@ from tasks.identity.review_ledger import Verdicts, read_verdicts
 from tasks.identity.split import SplitConfig
 from tasks.identity.subsets import SubsetConfig
 from tasks.machine.places import Machine
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import UnreadableError
 from tasks.schema.forms import Form
 from tasks.schema.records import InputRef
 from tasks.shards.derive import Derivation, Made, committed
@@ -200,7 +200,7 @@ def _previous(gated: Sequence[InputRef], machine: Machine) -> Previous:
     """
     try:
         latest = read_manifest(machine.store, FLOW)
-    except StoreError:
+    except UnreadableError:
         return Previous()
     before = Previous.of(latest)
     if set(before.gated) == set(gated):

@@ -7,7 +7,7 @@ names what was made; the identities made of it have the key that the flow `webbo
 from pydantic import Field
 
 from tasks.machine.places import Machine
-from tasks.schema.errors import ConfigError, StoreError
+from tasks.schema.errors import ConfigError, UnreadableError
 from tasks.schema.forms import Form
 from tasks.shards.derive import Derivation, Made
 from tasks.shards.manifest import read_manifest
@@ -31,13 +31,13 @@ def linkage_of(form: LinkageForm, machine: Machine) -> Derivation:
     """The identities of a build that has come to its neighbours.
 
     Raises:
-        StoreError: there is no such build.
+        UnreadableError: there is no such build.
         ConfigError: it has no neighbours yet.
     """
     try:
         manifest = read_manifest(machine.store, UNFINISHED, form.build)
-    except StoreError as error:
-        raise StoreError(f"{error} Run webbody until its neighbours first (config.until: neighbours).") from error
+    except UnreadableError as error:
+        raise UnreadableError(f"{error} Run webbody until its neighbours first (config.until: neighbours).") from error
     if not {"gated", "neighbours"} <= manifest.outputs.keys():
         raise ConfigError(
             "This build of webbody has no neighbours yet: run it until there first (config.until: neighbours)."

@@ -1,8 +1,7 @@
-"""What a build says of itself: its manifest, its card, the states of its URLs, pictures to look at, and a summary."""
+"""What a build says of itself: its manifest, its card, the states of its URLs, doubts to look at, and a summary."""
 
-import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -17,12 +16,9 @@ from tasks.exports.webbody_card import WebBodyCard
 from tasks.exports.webbody_cut import CutConfig
 from tasks.exports.webbody_facts import SUBSETS, BundleConfig
 from tasks.exports.webbody_formats import SPLITS
-from tasks.exports.webbody_join import WebBodyShards
-from tasks.exports.webbody_sheets import sample_sheets
 from tasks.identity.review import find_doubts, pictures_of_faces
 from tasks.identity.review_forms import write_fiftyone, write_label_studio
 from tasks.identity.review_ledger import read_verdicts
-from tasks.images.sheet import encode_jpeg
 from tasks.machine.places import Machine
 from tasks.models.cards import CARDS
 from tasks.schema.records import ShardRecord
@@ -122,15 +118,6 @@ def warnings_of(states: TableRows) -> list[str]:
     if states and not counted[FETCHED]:
         found.append("Not one URL was fetched: the artifacts say why.")
     return found
-
-
-def sheets_markdown(shards: WebBodyShards, form: WebBodyForm) -> Mapping[str, str]:
-    """Pictures of a build by name, inside Markdown: the one form that the UI shows without a web server."""
-    shown = sample_sheets(shards, CutConfig(side=form.exports.side_px))
-    return {
-        name: f"![{name}](data:image/jpeg;base64,{base64.b64encode(encode_jpeg(picture, 85)).decode()})"
-        for name, picture in shown.items()
-    }
 
 
 def summary_of(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
 from tasks.exports.webbody_bundle import export_bundles as write_bundles
 from tasks.exports.webbody_check import check_webbody
@@ -31,7 +31,6 @@ from tasks.webbody.report import (
     build_card,
     bundle_config,
     ledger_tables,
-    sheets_markdown,
     summary_of,
     warnings_of,
     webbody_manifest,
@@ -218,21 +217,16 @@ def export_review(build: Build, places: PlaceNames) -> tuple[str, ...]:
 
 @task(name="report", **RETRIED)
 def report_build(build: Build, places: PlaceNames) -> Summary:
-    """Funnel, states of the URLs and sample sheets, as artifacts of the run; leftovers of kills are swept."""
+    """States of the URLs, as artifacts of the run; leftovers of kills are swept."""
     here = machine(places)
     here.store.sweep_temporary()
     manifest = read_manifest(here.store, build.flow, build.manifest)
-    create_table_artifact(
-        manifest.funnel.rows(), key="webbody-funnel", description="Rows in, kept and rejected at every stage"
-    )
     states, hosts = ledger_tables(build, here)
     for warning in warnings_of(states):
         get_run_logger().warning(warning)
     create_table_artifact(states, key="webbody-urls", description="How the URLs ended")
-    create_table_artifact(hosts, key="webbody-hosts", description="Hosts that fail most")
-    if "members" in manifest.outputs:
-        for name, markdown in sheets_markdown(_shards(build, here), build.config).items():
-            create_markdown_artifact(markdown, key=f"webbody-{name.replace('_', '-')}", description=name)
+    if hosts:
+        create_table_artifact(hosts, key="webbody-hosts", description="Hosts that fail most")
     return summary_of(build, manifest, states, here)
 
 

@@ -82,9 +82,11 @@ def plainly(build: Build, here: Machine, threads: int) -> None:
     from tasks.models.cards import CARDS
     from tasks.poses.build import FLOW
     from tasks.poses.derivations import part_chain, selection, templates
-    from tasks.poses.report import sample_uris, sheet_markdown
+    from tasks.poses.report import sample_uris
     from tasks.reports.build_facts import BuildFacts
+    from tasks.reports.examples import Examples
     from tasks.reports.page import write_report
+    from tasks.reports.sheet import sheet_markdown
     from tasks.reports.whole import whole_page
     from tasks.shards.derive import realise, realise_whole
     from tasks.shards.manifest import build_manifest
@@ -107,9 +109,10 @@ def plainly(build: Build, here: Machine, threads: int) -> None:
     table = here.store.data_path(joined)
     previews = [here.store.data_path(realise_whole(chain.preview, here.store).record) for chain in chains]
     publish_previews(here.store, previews, sample_uris(table))
-    sheet_markdown(table, previews)
     facts = BuildFacts.of(here.store, manifest.flow, manifest.digest)
-    write_report(facts, whole_page(facts))
+    examples = Examples.of(facts)
+    sheet_markdown(facts, examples)
+    write_report(facts, whole_page(facts, examples))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ def ended(url: str, run: str, timeout_s: float) -> str:
     return state_of(url, run)
 
 
+def process_of(url: str, run: str) -> int:
+    """Number of the process that the worker started for a run; 0 while there is none."""
+    return int(str(run_of(url, run).get("infrastructure_pid") or "").rpartition(":")[2] or 0)
+
+
 def slots_taken(url: str) -> int:
     """Of all limits, those of deployments and of GPUs alike."""
     return sum(

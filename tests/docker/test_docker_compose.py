@@ -41,8 +41,8 @@ def pins(path: Path) -> dict[str, str]:
 
 def environment() -> dict[str, str]:
     """Variables as somebody fills in the example."""
-    lines = [line for line in (DOCKER / ".env.example").read_text().splitlines() if line and not line.startswith("#")]
-    return {name: value or "1" for name, _, value in (line.partition("=") for line in lines)}
+    found = re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", (DOCKER / ".env.example").read_text(), re.MULTILINE)
+    return {name: value or "1" for name, value in found}
 
 
 def says_its_version(command: list[str]) -> bool:
@@ -94,11 +94,17 @@ def test_the_example_names_every_variable_and_no_secret() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | set(re.findall(r"^ +([A-Z_]+):$", TEXT, re.MULTILINE))
     assert used | {"COMPOSE_PROJECT_NAME"} == set(environment())
     secrets = re.findall(
-        r"^(\w*(?:PASSWORD|TOKEN|KEY|URL)\w*)=(.*)$", (DOCKER / ".env.example").read_text(), re.MULTILINE
+        r"^(?:# )?(\w*(?:PASSWORD|TOKEN|KEY|URL)\w*)=(.*)$", (DOCKER / ".env.example").read_text(), re.MULTILINE
     )
     assert secrets
     assert not [value for _, value in secrets if value]
     assert re.search(r"^/\.env$", (DOCKER / ".gitignore").read_text(), re.MULTILINE)
+
+
+def test_a_store_in_a_bucket_is_not_told_an_empty_region() -> None:
+    handed_on = set(re.findall(r"^ +(AWS_[A-Z_]+):$", TEXT, re.MULTILINE))
+    assert handed_on
+    assert handed_on.isdisjoint(re.findall(r"^([A-Z_]+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
 
 
 def test_the_server_is_set_as_by_make_up() -> None:

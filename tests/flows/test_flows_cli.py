@@ -104,13 +104,46 @@ def test_a_configuration_is_json_or_yaml(text: str, tmp_path: Path, monkeypatch:
     assert read_config(path) == {"place": "/data/a", "n": [1, "$x"]}
 
 
-@pytest.mark.parametrize("text", ["{", "a: [", "place: $NOWHERE_AT_ALL", None])
-def test_a_configuration_that_does_not_read(text: str | None, tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ConfigError, match="config"):
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.json", b'{"a": 1,\n "b": }', "is not JSON: line 2, column 7: Expecting value."),
+        ("a.json", b'{"a": "x\n', "is not JSON: line 1, column 9: Invalid control character."),
+        ("a.json5", b"// five\n{}", "is not JSON: line 1, column 1: Expecting value."),
+        ("a.yaml", b"a:\n - b\n c: d\n", "is not YAML: line 3, column 2: expected <block end>, but found '?'."),
+        ("a.yaml", b"a: \x01", "is not YAML: line 1, column 4: special characters are not allowed."),
+        ("a", b"{", "is not YAML: line 1, column 2: expected the node content, but found '<stream end>'."),
+        ("a.json", b'{\n"a": "\xe9"}', "is not UTF-8: line 2, column 7: byte 0xe9."),
+        ("a.json", b"[1, 2]", "is no mapping of names to values, but list."),
+        ("a.yaml", b"3", "is no mapping of names to values, but int."),
+        ("a.json", b" \n", "is empty."),
+        ("a.yaml", b"day: 2024-13-01", "does not read: month must be in 1..12."),
+        ("", b"", "cannot be read: Is a directory."),
+        ("a.json", None, "cannot be read: No such file or directory."),
+    ],
+)
+def test_a_configuration_that_does_not_read_is_told_in_one_line(
+    name: str, data: bytes | None, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if data:
+        path.write_bytes(data)
+    with pytest.raises(ConfigError) as error:
         read_config(path)
+    assert str(error.value) == f"The configuration {path} {told}"
+
+
+def test_a_configuration_may_ask_for_variables(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("place: $NOWHERE_AT_ALL")
+    with pytest.raises(ConfigError, match=r"config holds .* 'NOWHERE_AT_ALL' is not set"):
+        read_config(path)
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(b'\xef\xbb\xbf{\n\t"rows": 1e3}')
+    assert read_config(path) == {"rows": 1000.0}
 
 
 @pytest.mark.parametrize("name", ["demo.json", "demo_real.json"])
@@ -134,8 +167,14 @@ def test_without_a_server_there_is_advice(home: Path) -> None:
     "words",
     [
         ["run", "nothing"],
-        ["run", "pose_templates"],
+        ["run", "webbdy"],
+        ["run", "pose_templates", "--verbose"],
+        ["run", "pose_templates", "--verbose", "-p", "config.sorces=[]"],
+        ["run", "pose_templates", "--verbose", "-p", "runner.kind=rya"],
         ["run", "pose_templates", "--config", "/nowhere.json"],
+        ["save", "pose_templates", "--config", "/nowhere.json"],
+        ["plan", "webbody", "--rows", "3", "--config", "/nowhere.json"],
+        ["commands", "webbody", "--gpus", "2", "--config", "/nowhere.json"],
         ["verify"],
         ["verify", "--store", "elsewhere"],
         ["similar", "pt_0123456789abcdef01234567"],
@@ -152,6 +191,15 @@ def test_errors_are_one_line_and_exit_1(words: list[str]) -> None:
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_wrong_with_parameters_is_told_before_a_server_is_asked_for() -> None:
+    done = runner.invoke(app, ["run", "pose_templates", "--verbose", "-p", "config.source=[]"])
+    assert done.stderr.startswith(
+        "Error: pose_templates, config.source: there is no such parameter (near: sources); there is sources, "
+    )
+    done = runner.invoke(app, ["run", "pose_templates", "--verbose", "-p", "runner.kind=rya"])
+    assert done.stderr.endswith("runner.kind: Input should be 'threads', 'processes' or 'ray'\n")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from flows.console import Progress, run_flow
+from flows.console import Progress, check
 from tasks.schema.errors import ConfigError
 
 
@@ -51,4 +51,4 @@ def test_a_missing_parameter_names_an_example() -> None:
         raise AssertionError(config)
 
     with pytest.raises(ConfigError, match=r"needs config: see deployments/webbody\.json"):
-        run_flow(needs_config, {}, Console(), verbose=False)
+        check(needs_config, {})

@@ -96,10 +96,10 @@ def test_every_video_is_kept_or_rejected_with_its_reason(first: Summary, home: P
 
 
 def test_a_run_says_what_became_of_every_video(first: Summary) -> None:
-    rows = {row["video"]: row for row in artifact("m2p-videos")}
+    rows = {row["video"]: row for row in artifact("music-to-pose-videos")}
     assert rows["dance_swaying_block"]["clips"] == 1
     assert "There is no file missing.mp4" in rows["dance_missing"]["lost"]
-    assert {row["stage"] for row in artifact("m2p-funnel")} == {"dance", "clips", "cut_clips", "poses"}
+    assert {row["stage"] for row in artifact("music-to-pose-funnel")} == {"dance", "clips", "cut_clips", "poses"}
 
 
 def test_a_second_run_makes_nothing(first: Summary, listed: Path, home: Path) -> None:

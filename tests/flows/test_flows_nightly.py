@@ -1,12 +1,14 @@
-"""A night on a real service: what fails is told and stops nobody, and a night with nothing new makes nothing."""
+"""Nights on a real service: what is new is made and told, what fails is told and stops nobody, kills lose nothing."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +17,21 @@ from typing import Any
 import pytest
 
 from deployments.local import ask, server
-from tests.deployments.local_service import begin, ended, local, mannequins, run_of, slots_taken, until
+from tasks.shards.store import Store
+from tests.deployments.local_service import (
+    begin,
+    deployment_id,
+    ended,
+    local,
+    mannequins,
+    process_of,
+    run_of,
+    slots_taken,
+    until,
+)
+from tests.download.url_server import UrlServer
+from tests.ingest.hub_server import HubServer
+from tests.nightly.growing_sources import GrowingSources
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 NIGHT = "nightly/nightly"
@@ -55,11 +71,21 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="module")
-def started(listener: Listener) -> Iterator[str]:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrowingSources]:
+    with HubServer() as hub, UrlServer() as web:
+        yield GrowingSources(tmp_path_factory.mktemp("sources"), hub, web)
+
+
+@pytest.fixture(scope="module")
+def started(listener: Listener, sources: GrowingSources) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="mannequin-home-"))
     folder.chmod(0o755)
     with pytest.MonkeyPatch.context() as variables:
         variables.setenv("MANNEQUIN_HOME", str(folder))
+        variables.setenv("MANNEQUIN_MODELS", str(sources.folder / "models"))
+        variables.setenv("MANNEQUIN_TRUST_FIRST_DOWNLOAD", "1")
+        variables.setenv("MANNEQUIN_ALLOW_NETWORKS", "127.0.0.0/8")
+        variables.setenv("HF_ENDPOINT", sources.hub.endpoint)
         variables.delenv("MANNEQUIN_PORT", raising=False)
         done = local("up", MANNEQUIN_NOTIFY_URL=listener.url)
         assert done.returncode == 0, done.stderr
@@ -76,6 +102,22 @@ def save(folder: Path, name: str, config: dict[str, Any], *words: str) -> str:
     command = [Path(sys.executable).parent / "mannequin", "save", name, "--config", path, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=os.environ)
     return done.stdout + done.stderr
+
+
+def made_in(home: Path) -> dict[tuple[str, str], int]:
+    """(Stage, key) of every output in a store -> its rows."""
+    return {(record.stage, record.key): record.data.rows for record in Store(home).records()}
+
+
+def written(home: Path) -> dict[Path, int]:
+    """When each file of the shards was written."""
+    return {path: path.stat().st_mtime_ns for path in (home / "shards").rglob("*") if path.is_file()}
+
+
+def refreshes(url: str, deployment: str) -> dict[str, str]:
+    """The runs of a deployment, the first one first -> the names of their states."""
+    wanted = {"flow_runs": {"deployment_id": {"any_": [deployment_id(url, deployment)]}}, "sort": "START_TIME_ASC"}
+    return {run["id"]: run["state_name"] for run in ask(url, "flow_runs/filter", wanted) or ()}
 
 
 def told_of(url: str, run: str) -> list[dict[str, Any]]:
@@ -106,24 +148,12 @@ def test_one_dataset_that_fails_stops_nobody_and_is_told(started: str, listener:
     skipped = dict.fromkeys(("webbody", "music_to_pose", "runway_street"), "Skipped")
     assert rows == {"pose_templates": "Completed", "video_patches": "Failed"} | skipped
     until(lambda: len(listener.heard) >= 2, 60)
-    texts = [each["text"] for each in listener.heard]
-    assert any(text.startswith("video_patches ") for text in texts)
-    assert any(text.startswith("nightly ") and run in text for text in texts)
+    dataset, night = (each["text"] for each in listener.heard)
+    assert dataset.startswith("video_patches "), "as soon as it failed"
+    assert night.startswith("nightly ")
+    assert run in night
+    assert "the others are done. video_patches/video_patches Failed" in night
     until(lambda: slots_taken(started) == 0, 30)
-
-
-def test_a_night_with_nothing_new_makes_nothing(started: str, tmp_path: Path) -> None:
-    only = {"deployments": ["pose_templates/pose_templates"]}
-    save(tmp_path, "pose_templates", mannequins(8, 8))
-    assert ended(started, begin(started, NIGHT, config=only), 300) == "COMPLETED"
-    store = Path(os.environ["MANNEQUIN_HOME"])
-    before = {path: path.stat().st_mtime_ns for path in (store / "shards").rglob("*")}
-    latest = (store / "builds" / "pose_templates" / "latest.json").read_bytes()
-    run = begin(started, NIGHT, config=only)
-    assert ended(started, run, 300) == "COMPLETED"
-    assert [row["state"] for row in told_of(started, run)] == ["Completed"]
-    assert {path: path.stat().st_mtime_ns for path in (store / "shards").rglob("*")} == before
-    assert (store / "builds" / "pose_templates" / "latest.json").read_bytes() == latest
 
 
 def test_a_deployment_without_a_worker_and_an_unknown_one_are_told(started: str, tmp_path: Path) -> None:
@@ -138,3 +168,105 @@ def test_a_deployment_without_a_worker_and_an_unknown_one_are_told(started: str,
     until(lambda: "No worker serves the work pool" in str(ask(started, "logs/filter", logs)), 30)
     ask(started, f"flow_runs/{waiting}/set_state", {"state": {"type": "CANCELLING"}})
     assert ended(started, waiting, 120) == "CANCELLED"
+
+
+@pytest.fixture(scope="module")
+def first_night(started: str, sources: GrowingSources) -> list[dict[str, Any]]:
+    for flow, config in sources.configs().items():
+        assert "has config saved" in save(sources.folder, flow, config)
+    run = begin(started, NIGHT)
+    assert ended(started, run, 600) == "COMPLETED", run_of(started, run)["state"]["message"]
+    return told_of(started, run)
+
+
+def test_the_first_night_makes_everything(first_night: list[dict[str, Any]]) -> None:
+    rows = {row["deployment"].partition("/")[0]: row for row in first_night}
+    assert {flow: (row["rows before"], row["rows"], row["new"]) for flow, row in rows.items()} == {
+        "pose_templates": (0, 4, 4),
+        "webbody": (0, 1, 1),
+        "video_patches": (0, 2, 2),
+        "music_to_pose": (0, 1, 1),
+        "runway_street": (0, 3, 3),
+    }
+    assert {row["state"] for row in first_night} == {"Completed"}
+    assert all(row["minutes"] > 0 for row in first_night)
+    assert set(rows["webbody"]["newly rejected"].split(", ")) == {"http_gone 1", "http_server_error 1"}
+
+
+def test_a_night_makes_what_is_new_in_each_source_and_tells_it(
+    started: str, first_night: list[dict[str, Any]], sources: GrowingSources
+) -> None:
+    home = Path(os.environ["MANNEQUIN_HOME"])
+    before, files = made_in(home), written(home)
+    assert sources.web.asked("/status/404") == 1
+    sources.grow()
+    run = begin(started, NIGHT)
+    assert ended(started, run, 600) == "COMPLETED", run_of(started, run)["state"]["message"]
+
+    assert files.items() <= written(home).items()
+    made: Counter[str] = Counter()
+    for (stage, key), rows in made_in(home).items():
+        made[stage] += rows if (stage, key) not in before else 0
+    assert made == {
+        **dict.fromkeys(("ingest", "keypoints", "describe", "preview"), 2),  # the rows of the new revision
+        **dict.fromkeys(("combine", "select"), 6),  # which of all are kept
+        **dict.fromkeys(("download", "consent"), 2),  # a new address, and one that was due again
+        **dict.fromkeys(("urls", "retry_urls", "film", "dance", "labels", "embed"), 1),
+        **dict.fromkeys(("windows", "patches", "looks"), 2),
+        "inspect": 2 + 1,  # of pose_templates and of runway_street
+    }
+    assert sources.web.asked("/status/404") == sources.web.asked("/ok/0") == sources.web.asked("/ok/1") == 1
+
+    told = {row["deployment"].partition("/")[0]: row for row in told_of(started, run)}
+    columns = ("rows before", "rows", "new", "dropped", "newly rejected")
+    assert {flow: tuple(row[column] for column in columns) for flow, row in told.items()} == {
+        "pose_templates": (4, 6, 2, 0, ""),
+        "webbody": (1, 3, 2, 0, ""),
+        "video_patches": (2, 4, 2, 0, ""),
+        "music_to_pose": (1, 2, 1, 0, "video_truncated 1"),
+        "runway_street": (3, 4, 1, 0, "image_format_unsupported 1"),
+    }
+    assert all(row["compare"].startswith("mannequin compare ") for row in told.values())
+
+
+def test_a_night_with_nothing_new_makes_nothing(started: str, first_night: object) -> None:
+    home = Path(os.environ["MANNEQUIN_HOME"])
+    before, latest = written(home), (home / "builds" / "pose_templates" / "latest.json").read_bytes()
+    run = begin(started, NIGHT, config={"deployments": ["pose_templates/pose_templates"]})
+    assert ended(started, run, 300) == "COMPLETED"
+    (row,) = told_of(started, run)
+    assert (row["state"], row["rows before"], row["new"], row["dropped"]) == ("Completed", row["rows"], 0, 0)
+    assert row["compare"] == ""
+    assert written(home) == before
+    assert (home / "builds" / "pose_templates" / "latest.json").read_bytes() == latest
+
+
+def test_a_night_that_was_killed_leaves_its_refresh_and_the_next_one_waits_for_it(
+    started: str, sources: GrowingSources
+) -> None:
+    """While it waits the server is killed and started again."""
+    only = {"deployments": ["webbody/webbody"]}
+    sources.list_urls("/ok/0", "/ok/2")
+    save(sources.folder, "webbody", sources.configs()["webbody"])
+    before = len(refreshes(started, "webbody/webbody"))
+    killed = begin(started, NIGHT, config=only)
+    until(lambda: "Running" in refreshes(started, "webbody/webbody").values(), 120)
+    (held,) = (
+        process_of(started, run) for run, state in refreshes(started, "webbody/webbody").items() if state == "Running"
+    )
+    os.kill(held, signal.SIGSTOP)
+    try:
+        second = begin(started, NIGHT, config=only)
+        assert ended(started, second, 120) == "CANCELLED", "a night that is at work is not followed by another one"
+        os.kill(process_of(started, killed), signal.SIGKILL)
+        assert ended(started, killed, 120) == "CRASHED"
+        next_one = begin(started, NIGHT, config=only)
+        until(lambda: "AwaitingConcurrencySlot" in refreshes(started, "webbody/webbody").values(), 120)
+        os.kill(server().pid() or 0, signal.SIGKILL)
+        assert local("up").returncode == 0
+    finally:
+        os.kill(held, signal.SIGCONT)
+    assert ended(started, next_one, 300) == "COMPLETED"
+    assert list(refreshes(started, "webbody/webbody").values())[before:] == ["Completed", "Completed"]
+    assert sources.web.asked("/ok/2") == 1
+    until(lambda: slots_taken(started) == 0, 30)

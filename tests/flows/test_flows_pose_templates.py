@@ -77,7 +77,7 @@ def test_the_first_run_makes_everything(first: tuple[BuildSummary, Counter[tuple
         ("export folders", "Completed"): 1,
         ("export Parquet", "Completed"): 1,
         ("report", "Completed"): 1,
-        ("page", "Completed"): 1,
+        ("show", "Completed"): 1,
         ("fill Postgres", "Completed"): 1,
     }
     assert summary.seeded is not None

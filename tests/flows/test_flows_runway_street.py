@@ -143,7 +143,7 @@ def test_the_comparison_is_marked_uncorrected(out: Path) -> None:
 
 
 def test_the_run_shows_trends_and_similar_looks(first: Summary) -> None:
-    for key in ("runway-street-trends", "runway-street-similar"):
+    for key in ("runway-street-trends", "runway-street-similar", "runway-street-sheet"):
         assert "](data:image/" in artifact(key)
     assert {row["source"] for row in json.loads(artifact("runway-street-sources"))} == {"street", "runway"}
 

@@ -81,15 +81,15 @@ def test_every_window_is_in_the_tree_or_rejected(first: Summary, home: Path, tre
 
 
 def test_a_run_shows_numbers_and_pictures(first: Summary) -> None:
-    assert {row["stage"] for row in json.loads(artifact("patches-funnel"))} == {"film", "windows", "patches"}
-    assert sum(row["kept"] for row in json.loads(artifact("patches-formats"))) == 6
-    assert json.loads(artifact("patches-films"))[0]["success"] == "100.0%"
-    assert artifact("patches-sheet").startswith("![Ground truth beside its stacks](data:image/jpeg;base64,")
+    assert {row["stage"] for row in json.loads(artifact("video-patches-funnel"))} == {"film", "windows", "patches"}
+    assert sum(row["kept"] for row in json.loads(artifact("video-patches-formats"))) == 6
+    assert json.loads(artifact("video-patches-films"))[0]["success"] == "100.0%"
+    assert "![Ground truth beside its stacks" in artifact("video-patches-sheet")
 
 
 def test_the_page_of_a_build_shows_patches(first: Summary, home: Path) -> None:
     page = (home / "reports" / "video_patches" / f"{first.manifest}.html").read_text()
-    assert "Patches and their stacks" in page
+    assert "Ground truth beside its stacks" in page
 
 
 def test_a_second_run_changes_nothing_and_lost_files_come_back(first: Summary, tree: Path) -> None:
@@ -114,7 +114,7 @@ def test_films_that_cannot_be_used_are_told_and_the_others_made(first: Summary, 
     summary = run(form(tree, *more))
     assert summary.kept == first.kept
     assert summary.rejected == {"film_missing": 1, "video_truncated": 1}
-    assert {row["film"]: row["state"] for row in json.loads(artifact("patches-films"))} == {
+    assert {row["film"]: row["state"] for row in json.loads(artifact("video-patches-films"))} == {
         "one_cut": "finished",
         "broken": "rejected",
         "missing": "rejected",

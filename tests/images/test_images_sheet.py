@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.images.decode import decode_rgb
-from tasks.images.sheet import contact_sheet, encode_jpeg, encode_png, thumbnail
+from tasks.images.sheet import contact_sheet, encode_jpeg, encode_png, jpeg_within, thumbnail
 
 
 def test_every_picture_is_whole_and_in_reading_order() -> None:
@@ -27,6 +27,22 @@ def test_labels_are_written_and_long_ones_stay_under_their_tile() -> None:
     assert written[:, :88].any()
     assert written[:, 96:].any()
     assert not written[:, 88:96].any()
+
+
+def test_a_row_is_as_high_as_its_pictures() -> None:
+    wide = contact_sheet([np.zeros((30, 90, 3), np.uint8)] * 4, [""] * 4, columns=2, tile_px=90)
+    square = contact_sheet([np.zeros((90, 90, 3), np.uint8)] * 4, [""] * 4, columns=2, tile_px=90)
+    assert wide.shape == (square.shape[0] - 2 * 60, square.shape[1], 3)
+
+
+def test_a_jpeg_gets_worse_then_smaller_until_it_fits() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    sizes = [decode_rgb(jpeg_within(noise, most)).shape[:2] for most in (100_000, 40_000, 10_000, 1_000)]
+    assert sizes[0] == sizes[1] == (200, 300)
+    assert sizes[1] > sizes[2] > sizes[3]
+    assert all(len(jpeg_within(noise, most)) <= most for most in (100_000, 40_000, 10_000, 1_000))
+    with pytest.raises(ValueError, match="hold no picture"):
+        jpeg_within(noise, 10)
 
 
 def test_the_empty_sheet() -> None:

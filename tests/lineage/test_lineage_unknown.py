@@ -19,7 +19,7 @@ def test_what_was_forgotten(tmp_path: Path) -> None:
     here = machine(tmp_path)
     add_tombstones(here.store, ["web/gone"], ["http://photos.example/gone.jpg"], [])
     publish(here.store, "first", all=[build(parts=1, rows=2)])
-    for query in ("web/gone", "http://photos.example/gone.jpg"):
+    for query in ("web/gone", "web/gone/p0/f1", "http://photos.example/gone.jpg"):
         with pytest.raises(SampleNotFoundError, match=f"^{query} was forgotten on request, and is kept out"):
             explain(here.store, query)
     with pytest.raises(SampleNotFoundError, match="was forgotten on request"):

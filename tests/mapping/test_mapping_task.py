@@ -1,8 +1,15 @@
 """Mappings on threads, processes and Ray: what the server is told, and what becomes of those who die."""
 
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +58,8 @@ def recorded(state: State[Any], ended: int) -> list[tuple[str, str]]:
             time.sleep(0.2)
 
 
-def told(state: State[Any]) -> tuple[int, int]:
-    """How many artifacts and how many lines of `work` the server has of a run."""
+def told(state: State[Any], expected: int) -> tuple[int, int]:
+    """How many artifacts and how many lines of `work` the server has of a run, once there are so many lines."""
     run_id = state.state_details.flow_run_id
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(
@@ -62,7 +69,7 @@ def told(state: State[Any]) -> tuple[int, int]:
         while time.monotonic() < deadline:
             logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])))
             lines = [line for line in logs if line.message.startswith("working on")]
-            if lines:
+            if len(lines) >= expected:
                 break
             time.sleep(0.5)
     return len(artifacts), len(lines)
@@ -76,9 +83,7 @@ def test_the_server_is_told_the_same_wherever_tasks_run(kind: Any, tmp_path: Pat
     assert numbers == (0, 1, 2, 3, 4)
     assert (set(processes) == {os.getpid()}) == (kind == "threads")
     assert recorded(state, 5) == [(f"work on {number}", "Completed") for number in range(5)]
-    artifacts, lines = told(state)
-    assert artifacts == 1
-    assert lines >= 1
+    assert told(state, 5) == (1, 5)
     again = run(tmp_path, runner, 6)
     assert [state for _, state in recorded(again, 6)] == [*["Cached"] * 5, "Completed"]
 
@@ -121,6 +126,58 @@ def test_a_ray_worker_that_dies_again_and_again_is_told_to_the_server(tmp_path: 
         state.result()
     assert recorded(state, 3) == [("work on 0", "Completed"), ("work on 1", "Crashed"), ("work on 2", "Completed")]
     assert len(list(Store(tmp_path).records())) == 2
+
+
+@pytest.fixture
+def ray_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address that a Ray which runs has for clients; any token will do."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        port, own = one.getsockname()[1], other.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="ray-")  # sockets lie in it, whose paths must be short
+    where = ["--port", str(own), "--ray-client-server-port", str(port), "--node-ip-address", "127.0.0.1"]
+    size = ["--num-cpus", "2", "--include-dashboard", "false", "--temp-dir", folder]
+    ray = subprocess.Popen(
+        [Path(sys.executable).with_name("ray"), "start", "--head", "--block", *where, *size],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            assert ray.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"ray://127.0.0.1:{port}"
+    finally:
+        ray.terminate()
+        ray.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+def test_a_ray_that_runs_is_worked_on_as_a_client(ray_client: str, tmp_path: Path) -> None:
+    state = run(tmp_path, Runner(kind="ray", address=ray_client))
+    numbers, processes = zip(*state.result(), strict=True)
+    assert numbers == (0, 1, 2, 3, 4)
+    assert os.getpid() not in processes
+    assert recorded(state, 5) == [(f"work on {number}", "Completed") for number in range(5)]
+    assert told(state, 5) == (1, 5)
+
+
+def test_an_address_where_no_ray_listens_is_told_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        state = run(tmp_path, Runner(kind="ray", address=address))
+        with pytest.raises(ConfigError, match=f"^There is no Ray at {address}: Connection refused\\.$"):
+            state.result()
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ from uuid import uuid4
 
 import pytest
 
+from tasks.nightly.changes import Change
 from tasks.nightly.plan import Deployed, NightFailedError, Outcome, demand_all_well, plan_night, rows
 from tasks.schema.errors import ConfigError
 
 
 def deployed(full_name: str, *, configured: bool = True, pool: str = "local") -> Deployed:
     flow, name = full_name.split("/")
-    return Deployed(id=uuid4(), flow=flow, name=name, pool=pool, configured=configured)
+    return Deployed(id=uuid4(), flow=flow, name=name, pool=pool, store="default", configured=configured)
 
 
 def names(refreshes: tuple[Deployed, ...]) -> list[str]:
@@ -52,5 +53,34 @@ def test_what_failed_is_named_with_its_reason() -> None:
     demand_all_well([well, skipped])
     with pytest.raises(NightFailedError, match=r"1 of 3 did not end well.*c/c Failed: No such film\."):
         demand_all_well([well, skipped, failed])
-    assert rows([well])[0] == {"deployment": "a/a", "state": "Completed", "seconds": 3.2, "message": ""}
     assert str(well) == "a/a Completed, 3 s."
+    assert str(failed) == "c/c Failed, 0 s. No such film."
+
+
+def test_the_table_says_what_is_new() -> None:
+    change = Change(
+        rows_before=7, rows=9, new=3, dropped=1, rejected={"opted_out": 2, "gone": 1}, builds=("a" * 64, "b" * 64)
+    )
+    told = Outcome(deployment="a/a", state="Completed", seconds=90, change=change)
+    same = change.model_copy(update={"builds": change.builds[:1]})
+    first, second, third = rows(
+        [told, told.model_copy(update={"change": same}), told.model_copy(update={"change": None})]
+    )
+    assert first == {
+        "deployment": "a/a",
+        "state": "Completed",
+        "minutes": 1.5,
+        "rows before": 7,
+        "rows": 9,
+        "new": 3,
+        "dropped": 1,
+        "newly rejected": "opted_out 2, gone 1",
+        "compare": f"mannequin compare {'a' * 12} {'b' * 12}",
+        "message": "",
+    }
+    assert second["compare"] == ""
+    (elsewhere,) = rows([told.model_copy(update={"store": "prod"})])
+    assert str(elsewhere["compare"]).endswith(" --store prod")
+    assert list(third) == list(first)
+    assert third["rows"] == ""
+    assert str(told) == "a/a Completed, 90 s. 3 new rows, 1 dropped."

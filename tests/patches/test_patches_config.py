@@ -52,7 +52,7 @@ def test_places_are_written_as_people_do() -> None:
         ({"films": [{**FILM, "categories": {"general": 0}}]}, "greater than 0"),
         ({"films": [{**FILM, "categories": {"general": float("nan")}}]}, "finite number"),
         ({"films": [{**FILM, "categories": {}}]}, "at least 1 item"),
-        ({"films": []}, "at least 1 item"),
+        ({"films": []}, "films: is empty: name films, or a folder of them"),
         ({"films": [FILM], "output": "out"}, "output: 'out' is no absolute path"),
         ({"films": [FILM], "machine": {"temporary": "tmp"}}, "machine.temporary: 'tmp' is no absolute path"),
         (
@@ -93,6 +93,18 @@ def test_a_build_is_not_known_by_where_its_files_lie() -> None:
     assert here.build_params() == there.build_params()
     assert "workers" not in json.dumps(here.build_params())
     assert here.build_params() != form(windows=10).build_params()
+
+
+def test_a_folder_takes_the_place_of_films() -> None:
+    folder = {"path": "/films", "categories": {"general": 1.0}}
+    assert VideoPatchesForm.model_validate({"folders": [folder]}).films == ()
+    for given, said in (
+        ([{**folder, "path": "films"}], r"folders\[0\].path: 'films' is no absolute path"),
+        ([{**folder, "categories": {"spcae": 1.0}}], r"folders\[0\].categories.spcae: unknown category"),
+        ([folder, folder], r"folders\[1\].path: '/films' is that of folders\[0\] already"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            VideoPatchesForm.model_validate({"folders": given})
 
 
 def test_the_form_shows_in_the_ui() -> None:

@@ -55,8 +55,8 @@ def test_work_on_a_gpu_is_shared_by_gpus() -> None:
 
 def test_task_runs_stay_below_what_a_server_takes() -> None:
     for flow, known in SHIPPED.items():
-        for items in (1, 497, 400_000_000):
-            plan = plan_build(known, Wanted(items=items, part_rows=1000))
+        for items, workers in ((1, 1), (497, 32), (400_000_000, 5000)):
+            plan = plan_build(known, Wanted(items=items, part_rows=1000, workers=workers))
             assert plan.task_runs <= 1500, flow
             assert plan.server_bytes == plan.task_runs * 20_000
 
@@ -101,10 +101,17 @@ def test_the_command_line_plans_without_a_server_or_a_store(tmp_path: Path, monk
     ran = CliRunner().invoke(app, ["plan", "webbody", "--rows", "12e6", "--workers", "32", "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["items"] == 12_000_000
-    for words, said in ((["--films", "3"], "planned by --rows"), ([], "Say how many")):
-        wrong = CliRunner().invoke(app, ["plan", "webbody", *words])
+    for words, said in (
+        (["webbody", "--films", "3"], "planned by --rows"),
+        (["webbody"], "Say how many"),
+        (["webbody", "--rows", "3", "--minutes", "5"], "not by --minutes"),
+        (["video_patches", "--films", "3", "--mbit", "5"], "not by --mbit"),
+    ):
+        wrong = CliRunner().invoke(app, ["plan", *words])
         assert wrong.exit_code == 1
         assert said in wrong.output.replace("\n", " ")
+    for words in (["--rows", "inf"], ["--rows", "nan"], ["--rows", "-3"]):
+        assert CliRunner().invoke(app, ["plan", "webbody", *words]).exit_code == 2
 
 
 @pytest.mark.slow

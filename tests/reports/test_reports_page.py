@@ -9,6 +9,7 @@ from tasks.exports.card import build_sections
 from tasks.images.decode import DecodeError
 from tasks.reports.build_facts import BuildFacts
 from tasks.reports.elements import table
+from tasks.reports.examples import Examples
 from tasks.reports.page import Section, report_page, write_report
 from tasks.reports.pictures import Wanted, pictures_of, small_picture
 from tasks.schema.errors import StoreError
@@ -24,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> BuildFacts:
 @pytest.fixture(scope="module")
 def page(made: BuildFacts) -> str:
     controls = Section("Controls", table(("fault", "caught"), [("<swap>", 3)]))
-    return report_page(made, seconds={"judge": 83.0, "offer": 1.5}, controls=controls, samples=5, examples=3)
+    return report_page(made, Examples.of(made, 5, 3), seconds={"judge": 83.0, "offer": 1.5}, controls=controls)
 
 
 def section(page: str, title: str) -> str:
@@ -85,7 +86,7 @@ def test_a_card_says_that_weights_are_non_commercial_and_only_then(made: BuildFa
 
 def test_rows_that_were_erased_are_told_and_opt_outs_that_were_switched_off(tmp_path: Path) -> None:
     found = erased(build(store_in(tmp_path), respect=False), "offer")
-    page = report_page(found)
+    page = report_page(found, Examples.of(found))
     assert "40 rows of the build were erased or are lost" in page
     assert "<img" not in page
     assert "switched off" in section(page, "Opt-outs")
@@ -105,7 +106,7 @@ def test_a_shard_that_does_not_read_is_told_with_what_to_do(tmp_path: Path) -> N
     (path,) = found.paths("order")
     path.write_bytes(b"no parquet" * 100)
     with pytest.raises(StoreError, match="verify --drop-damaged"):
-        report_page(found)
+        Examples.of(found)
 
 
 def test_pictures_stay_within_their_bytes_and_a_clip_shows_its_first_frame(made: BuildFacts) -> None:

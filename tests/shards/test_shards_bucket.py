@@ -3,8 +3,15 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientPayloadError
+from botocore.exceptions import (  # type: ignore[import-untyped]
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+)
 
-from tasks.schema.errors import ConfigError
+from tasks.machine.groups import may_pass
+from tasks.schema.errors import ConfigError, StoreError
 from tasks.shards.bucket import Bucket
 from tasks.shards.bucket_files import KEPT, NOTE, BucketFiles, working_copy
 from tasks.shards.files import LocalFiles
@@ -24,6 +31,39 @@ def test_a_key_without_its_secret_is_refused_and_neither_is_shown() -> None:
         Bucket("s3://bucket", key="hunter2")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(Bucket("s3://bucket", key="hunter2", secret="hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "passes"),
+    [
+        (500, "InternalError", True),
+        (503, "SlowDown", True),
+        (502, "502", True),
+        (429, "429", True),
+        (400, "RequestTimeout", True),
+        (400, "InvalidArgument", False),
+        (403, "SignatureDoesNotMatch", False),
+        (405, "405", False),
+        (404, "NoSuchBucket", False),
+    ],
+)
+def test_what_the_server_refuses_stays_so_and_what_it_cannot_do_now_may_pass(
+    status: int, code: str, passes: bool
+) -> None:
+    said = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StoreError, match="s3://bucket/x") as caught, Bucket("s3://bucket/x")._explained():
+        raise ClientError(said, "GetObject")
+    assert may_pass(caught.value) is passes
+
+
+def test_a_server_that_does_not_answer_may_do_so_later() -> None:
+    for error in (EndpointConnectionError(endpoint_url="http://s3"), TimeoutError(), ClientPayloadError("cut")):
+        with pytest.raises(StoreError, match="run again when it answers") as caught, Bucket("s3://bucket")._explained():
+            raise error
+        assert may_pass(caught.value)
+    with pytest.raises(StoreError, match="needs credentials") as caught, Bucket("s3://bucket")._explained():
+        raise NoCredentialsError
+    assert not may_pass(caught.value)
 
 
 def test_a_folder_is_one_store_or_the_copy_of_one_bucket(tmp_path: Path) -> None:

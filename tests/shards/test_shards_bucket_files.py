@@ -12,16 +12,19 @@ from tasks.forget.carry_out import carry_out, finish_unfinished
 from tasks.forget.journal import turn
 from tasks.forget.plan import plan_forget
 from tasks.lineage.explain import explain
-from tasks.schema.errors import StoreError
+from tasks.schema.errors import StoreError, StoreUnreachableError
+from tasks.shards import notes
 from tasks.shards.bucket import Bucket
 from tasks.shards.delete import delete_outputs, outputs_of
 from tasks.shards.derive import Outcome, realise, realise_whole
 from tasks.shards.manifest import build_manifest, latest_digest, publish_manifest, read_manifest
+from tasks.shards.notes import RunHeader, begin_run, drop_runs, end_run, flush_notes
 from tasks.shards.numbers import assign, read_ledger
 from tasks.shards.opening import open_store
 from tasks.shards.store import Store
 from tasks.shards.tombstones import add_tombstones, read_tombstones, stamp_of
 from tasks.shards.verify import verify_store
+from tasks.watching.runs import StoreWatch
 from tests.shards.s3_server import Wire, bucket_at, s3_server
 from tests.shards.sample_stages import build
 
@@ -37,7 +40,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, request: pytest.FixtureRequest) -> Bucket:
-    return bucket_at(endpoint, request.node.name)
+    return bucket_at(endpoint, request.node.name.replace("[", "-").rstrip("]"))
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ def test_the_server_goes_away_and_comes_back(endpoint: str, tmp_path: Path) -> N
     one = build(parts=1)
     assert realise(one.inputs[0], store).ran == ALL[:-1]
     wire.cut()
-    with pytest.raises(StoreError, match=r"s3://mannequin/away cannot be used .*run again when it answers"):
+    with pytest.raises(StoreUnreachableError, match=r"s3://mannequin/away cannot be used .*run again when it answers"):
         realise(one, store)
     wire.mend()
     assert realise(one, store).ran == ("gather",)
@@ -148,6 +151,28 @@ def test_ledgers_and_tombstones_are_shared(store: Store, bucket: Bucket, tmp_pat
     assert not remembers_anybody(other)
 
 
+@pytest.mark.parametrize(("large", "files"), [(notes.LARGE, 1), (1, 3)])
+def test_a_run_is_watched_from_another_machine(
+    store: Store, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int, files: int
+) -> None:
+    monkeypatch.setattr(notes, "LARGE", large)
+    other = opened(tmp_path / "b", bucket)
+    assert StoreWatch(other).look() == []
+    begin_run(store, RunHeader(run="r1", flow="small", name="old-owl"))
+    for limit in (7, 5, 3):
+        realise(build(parts=1, limit=limit), store)
+        flush_notes("r1")
+    assert len([name for name, _ in bucket.listing("running/r1") if name.endswith(".jsonl")]) == files
+    (seen,) = (run.progress() for run in StoreWatch(other).look())
+    assert (seen.flow, seen.name, seen.state) == ("small", "old-owl", "running")
+    assert {each.stage: each.made for each in seen.stages} == {**dict.fromkeys(ALL, 3), "make": 1}
+    end_run(store, "r1", "completed")
+    assert [run.progress().state for run in StoreWatch(other).look()] == ["completed"]
+    drop_runs(other, lambda run: bool(run.ended))
+    assert not list(bucket.listing("running"))
+    assert StoreWatch(store).look() == []
+
+
 def test_a_stage_is_deleted_everywhere(store: Store, bucket: Bucket, tmp_path: Path) -> None:
     realise(build(parts=1), store)
     other = opened(tmp_path / "b", bucket)
@@ -159,6 +184,8 @@ def test_a_stage_is_deleted_everywhere(store: Store, bucket: Bucket, tmp_path: P
 def test_forgetting_empties_the_bucket_and_every_working_copy(store: Store, bucket: Bucket, tmp_path: Path) -> None:
     made = realise(build(parts=1), store)
     publish_manifest(store, build_manifest(store, "small", {}, {"end": [made.record]}))
+    begin_run(store, RunHeader(run="r1", flow="small", name="old-owl"))
+    end_run(store, "r1", "failed", "no picture in s0-000003")
     other = opened(tmp_path / "b", bucket)
     other.data_path(made.record)
     goes = b"s0-000003"
@@ -166,7 +193,7 @@ def test_forgetting_empties_the_bucket_and_every_working_copy(store: Store, buck
     receipt = carry_out(other, plan_forget(other, ["s0-000003"]), lambda doomed, builds: ())
     assert receipt.rows > 0
     assert any("Working copies" in each for each in receipt.out_of_reach)
-    for name, _ in bucket.listing("shards"):
+    for name, _ in (*bucket.listing("shards"), *bucket.listing("running")):
         assert goes not in bucket.read(name), name
     assert verify_store(store).ok
     left = [path for root in (store.root, other.root) for path in root.rglob("*") if path.is_file()]

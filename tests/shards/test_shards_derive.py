@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.schema.errors import StoreError
+from tasks.schema.records import ShardRecord
 from tasks.schema.rejections import Reason, Rejection
 from tasks.shards.accounting import AccountingError
 from tasks.shards.derive import Derivation, realise, realise_whole
@@ -53,6 +54,30 @@ def test_runs_every_stage_once_then_none(store: Store) -> None:
     assert second.cached
     assert second.record == first.record
     assert list(store.tmp.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Beside(Make):
+    """Writes a file beside its shard."""
+
+    beside: Path = Path()
+
+    def holds(self, record: ShardRecord) -> bool:
+        return self.beside.exists()
+
+    def process(self, batches: Iterator[pa.RecordBatch]) -> Iterator[StageOutput]:
+        self.beside.touch()
+        return super().process(batches)
+
+
+def test_what_a_stage_wrote_beside_its_shard_comes_back_and_the_shard_stays(store: Store, tmp_path: Path) -> None:
+    wanted = Derivation(Beside(MakeConfig(rows=3), beside=tmp_path / "beside"))
+    first, before = realise(wanted, store), tree(store)
+    assert realise(wanted, store).cached
+    (tmp_path / "beside").unlink()
+    assert realise(wanted, store) == replace(first, ran=("make",))
+    assert (tmp_path / "beside").exists()
+    assert tree(store) == before
 
 
 def test_rows_in_equal_rows_kept_and_rejected_at_every_stage(store: Store) -> None:

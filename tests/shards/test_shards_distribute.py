@@ -10,6 +10,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pytest
 
+from tasks.schema.errors import StoreUnreachableError
 from tasks.schema.records import Frozen
 from tasks.schema.webbody import URL_SCHEMA
 from tasks.shards.derive import Derivation
@@ -44,6 +45,8 @@ class Fate(Stage):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.config.fate == "fails":
             raise ValueError("on purpose")
+        if self.config.fate == "waits":
+            raise StoreUnreachableError("the bucket is away")
         yield StageOutput(url_rows([f"http://h/{self.config.number}"]))
 
 
@@ -56,10 +59,11 @@ def in_order(derivations: list[Derivation], store: Store, workers: int, distribu
 
 
 def test_threads_keep_failures_apart(tmp_path: Path) -> None:
-    results = in_order(fates("lives", "fails", "lives"), Store(tmp_path), 2, "threads")
-    assert [result.record is not None for result in results] == [True, False, True]
+    results = in_order(fates("lives", "fails", "lives", "waits"), Store(tmp_path), 2, "threads")
+    assert [result.record is not None for result in results] == [True, False, True, False]
     assert "on purpose" in (results[1].error or "")
-    assert [result.ran for result in results] == [True, False, True]
+    assert [result.ran for result in results] == [True, False, True, False]
+    assert [result.may_pass for result in results] == [False, False, False, True]
     assert not in_order(fates("lives"), Store(tmp_path), 2, "threads")[0].ran
 
 

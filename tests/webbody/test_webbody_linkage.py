@@ -45,7 +45,7 @@ ABSENT = (
         "onnx",
         "onnxruntime",
     ),
-    *("open_clip", "openvino", "pillow_heif", "psycopg", "ray", "retinaface", "s3fs", "scenedetect", "skops", "timm"),
+    *("open_clip", "openvino", "pillow_heif", "psycopg", "ray", "retinaface", "scenedetect", "skops", "timm"),
     *("torch", "torchvision", "ultralytics"),
 )
 """What the image of the clustering worker lacks."""

@@ -196,6 +196,7 @@ def test_compose_reads_it(command: list[str]) -> None:
     assert yaml.safe_load(read.stdout)["services"].keys() == SERVICES.keys()
 
 
+@pytest.mark.slow
 @every_dockerfile
 def test_hadolint_has_no_complaint(path: Path) -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -18,7 +20,6 @@ from tasks.shards.derive import realise
 from tasks.shards.manifest import Manifest, publish_manifest
 from tasks.shards.store import Store
 from tasks.shards.verify import verify_store
-from tests.patches.kill_patches import in_child
 from tests.patches.patch_trees import contents
 
 Build = Callable[[Path], None]
@@ -191,17 +192,17 @@ def webbody(top: Path, real: Path) -> Dataset:
     from tasks.webbody.joined import Build as Made
     from tasks.webbody.report import build_card, bundle_config
     from tests.download.url_server import UrlServer
-    from tests.lineage.remake_builds import machine as fetching_machine
     from tests.lineage.remake_builds import web_form
     from tests.lineage.remake_builds import webbody as make
 
     with UrlServer() as server:
         exports = {"recordio": True, "webdataset": True, "parquet": True}
         asked = web_form(top, real, server) | {"exports": exports, "controls": False}
-        fetched = WebBodyForm.model_validate(asked | {"until": "download"})
-        here = fetching_machine(top / "fetched", real / "models")
         # in a process of its own: what it starts must not be in those that are forked and killed later
-        assert in_child(lambda: make(here, fetched), top / "fetched.log") == 0
+        fetching = get_context("spawn").Process(target=fetch, args=(asked, top / "fetched", real / "models"))
+        fetching.start()
+        fetching.join()
+        assert fetching.exitcode == 0
     config = WebBodyForm.model_validate(asked)
 
     def build(home: Path) -> None:
@@ -217,6 +218,15 @@ def webbody(top: Path, real: Path) -> Dataset:
         export_bundles(here.store, shards, folder, bundle_config(config), card=build_card(found, manifest, here))
 
     return Dataset(config, build, real / "models", top / "fetched")
+
+
+def fetch(asked: dict[str, Any], folder: Path, models: Path) -> None:
+    """The downloads of webbody."""
+    from tasks.webbody.config import WebBodyForm
+    from tests.lineage.remake_builds import machine as fetching_machine
+    from tests.lineage.remake_builds import webbody as make
+
+    make(fetching_machine(folder, models), WebBodyForm.model_validate(asked | {"until": "download"}))
 
 
 def files_of(store: Store, manifest: Manifest, output: str) -> tuple[Path, ...]:

@@ -35,6 +35,8 @@ from tests.nightly.growing_sources import GrowingSources
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 NIGHT = "nightly/nightly"
+GROWING = "growing"
+"""The store of the datasets whose sources grow."""
 
 
 class Listener(ThreadingHTTPServer):
@@ -148,7 +150,7 @@ def test_one_dataset_that_fails_stops_nobody_and_is_told(started: str, listener:
     skipped = dict.fromkeys(("webbody", "music_to_pose", "runway_street"), "Skipped")
     assert rows == {"pose_templates": "Completed", "video_patches": "Failed"} | skipped
     until(lambda: len(listener.heard) >= 2, 60)
-    dataset, night = (each["text"] for each in listener.heard)
+    dataset, night = dict.fromkeys(each["text"] for each in listener.heard)
     assert dataset.startswith("video_patches "), "as soon as it failed"
     assert night.startswith("nightly ")
     assert run in night
@@ -171,9 +173,18 @@ def test_a_deployment_without_a_worker_and_an_unknown_one_are_told(started: str,
 
 
 @pytest.fixture(scope="module")
-def first_night(started: str, sources: GrowingSources) -> list[dict[str, Any]]:
+def grown(started: str, sources: GrowingSources) -> Path:
+    """A store of its own, known by a block."""
+    folder = sources.folder / "store"
+    block = f"from blocks import Store; Store(root={str(folder)!r}).save({GROWING!r})"
+    subprocess.run([sys.executable, "-c", block], env=os.environ | {"PREFECT_API_URL": f"{started}/api"}, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_night(started: str, sources: GrowingSources, grown: Path) -> list[dict[str, Any]]:
     for flow, config in sources.configs().items():
-        assert "has config saved" in save(sources.folder, flow, config)
+        assert "has config, places saved" in save(sources.folder, flow, config, "-p", f"places.store={GROWING}")
     run = begin(started, NIGHT)
     assert ended(started, run, 600) == "COMPLETED", run_of(started, run)["state"]["message"]
     return told_of(started, run)
@@ -194,18 +205,17 @@ def test_the_first_night_makes_everything(first_night: list[dict[str, Any]]) -> 
 
 
 def test_a_night_makes_what_is_new_in_each_source_and_tells_it(
-    started: str, first_night: list[dict[str, Any]], sources: GrowingSources
+    started: str, first_night: list[dict[str, Any]], sources: GrowingSources, grown: Path
 ) -> None:
-    home = Path(os.environ["MANNEQUIN_HOME"])
-    before, files = made_in(home), written(home)
+    before, files = made_in(grown), written(grown)
     assert sources.web.asked("/status/404") == 1
     sources.grow()
     run = begin(started, NIGHT)
     assert ended(started, run, 600) == "COMPLETED", run_of(started, run)["state"]["message"]
 
-    assert files.items() <= written(home).items()
+    assert files.items() <= written(grown).items()
     made: Counter[str] = Counter()
-    for (stage, key), rows in made_in(home).items():
+    for (stage, key), rows in made_in(grown).items():
         made[stage] += rows if (stage, key) not in before else 0
     assert made == {
         **dict.fromkeys(("ingest", "keypoints", "describe", "preview"), 2),  # the rows of the new revision
@@ -227,18 +237,18 @@ def test_a_night_makes_what_is_new_in_each_source_and_tells_it(
         "runway_street": (3, 4, 1, 0, "image_format_unsupported 1"),
     }
     assert all(row["compare"].startswith("mannequin compare ") for row in told.values())
+    assert all(row["compare"].endswith(f" --store {GROWING}") for row in told.values())
 
 
-def test_a_night_with_nothing_new_makes_nothing(started: str, first_night: object) -> None:
-    home = Path(os.environ["MANNEQUIN_HOME"])
-    before, latest = written(home), (home / "builds" / "pose_templates" / "latest.json").read_bytes()
+def test_a_night_with_nothing_new_makes_nothing(started: str, first_night: object, grown: Path) -> None:
+    before, latest = written(grown), (grown / "builds" / "pose_templates" / "latest.json").read_bytes()
     run = begin(started, NIGHT, config={"deployments": ["pose_templates/pose_templates"]})
     assert ended(started, run, 300) == "COMPLETED"
     (row,) = told_of(started, run)
     assert (row["state"], row["rows before"], row["new"], row["dropped"]) == ("Completed", row["rows"], 0, 0)
     assert row["compare"] == ""
-    assert written(home) == before
-    assert (home / "builds" / "pose_templates" / "latest.json").read_bytes() == latest
+    assert written(grown) == before
+    assert (grown / "builds" / "pose_templates" / "latest.json").read_bytes() == latest
 
 
 def test_a_night_that_was_killed_leaves_its_refresh_and_the_next_one_waits_for_it(

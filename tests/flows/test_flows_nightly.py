@@ -158,20 +158,6 @@ def test_one_dataset_that_fails_stops_nobody_and_is_told(started: str, listener:
     until(lambda: slots_taken(started) == 0, 30)
 
 
-def test_a_deployment_without_a_worker_and_an_unknown_one_are_told(started: str, tmp_path: Path) -> None:
-    unknown = begin(started, NIGHT, config={"deployments": ["films/films"]})
-    assert ended(started, unknown, 120) == "FAILED"
-    assert "There is no deployment films/films" in run_of(started, unknown)["state"]["message"]
-    save(tmp_path, "pose_templates/gpu", mannequins(8, 8))
-    waiting = begin(started, NIGHT, config={"deployments": ["pose_templates/gpu"]})
-    refresh = {"flow_runs": {"id": {"any_": [waiting]}}, "task_runs": {"state": {"name": {"any_": ["AwaitingRetry"]}}}}
-    until(lambda: bool(ask(started, "task_runs/filter", refresh)), 120)
-    logs = {"logs": {"flow_run_id": {"any_": [waiting]}}}
-    until(lambda: "No worker serves the work pool" in str(ask(started, "logs/filter", logs)), 30)
-    ask(started, f"flow_runs/{waiting}/set_state", {"state": {"type": "CANCELLING"}})
-    assert ended(started, waiting, 120) == "CANCELLED"
-
-
 @pytest.fixture(scope="module")
 def grown(started: str, sources: GrowingSources) -> Path:
     """A store of its own, known by a block."""
@@ -280,3 +266,17 @@ def test_a_night_that_was_killed_leaves_its_refresh_and_the_next_one_waits_for_i
     assert list(refreshes(started, "webbody/webbody").values())[before:] == ["Completed", "Completed"]
     assert sources.web.asked("/ok/2") == 1
     until(lambda: slots_taken(started) == 0, 30)
+
+
+def test_a_deployment_without_a_worker_and_an_unknown_one_are_told(started: str, tmp_path: Path) -> None:
+    unknown = begin(started, NIGHT, config={"deployments": ["films/films"]})
+    assert ended(started, unknown, 120) == "FAILED"
+    assert "There is no deployment films/films" in run_of(started, unknown)["state"]["message"]
+    save(tmp_path, "pose_templates/gpu", mannequins(8, 8))
+    waiting = begin(started, NIGHT, config={"deployments": ["pose_templates/gpu"]})
+    refresh = {"flow_runs": {"id": {"any_": [waiting]}}, "task_runs": {"state": {"name": {"any_": ["AwaitingRetry"]}}}}
+    until(lambda: bool(ask(started, "task_runs/filter", refresh)), 120)
+    logs = {"logs": {"flow_run_id": {"any_": [waiting]}}}
+    until(lambda: "No worker serves the work pool" in str(ask(started, "logs/filter", logs)), 30)
+    ask(started, f"flow_runs/{waiting}/set_state", {"state": {"type": "CANCELLING"}})
+    assert ended(started, waiting, 120) == "CANCELLED"

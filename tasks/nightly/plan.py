@@ -123,7 +123,7 @@ def rows(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
         {
             "deployment": each.deployment,
             "state": each.state,
-            "minutes": round(each.seconds / 60, 1),
+            "minutes": round(each.seconds / 60, 2),
             **_change_row(each.change, each.store),
             "message": each.message,
         }

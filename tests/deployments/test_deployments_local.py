@@ -30,6 +30,8 @@ FORM = {
 }
 DATASETS = ("pose_templates", "webbody", "video_patches", "music_to_pose", "runway_street")
 MADE = {(task, "Completed") for task in ("list", "describe", "select", "combine", "publish", "report", "show", "fill")}
+BEGUN = {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
+"""Runs but for the nights that the server plans."""
 FOUND = {(task, "Cached" if task in ("describe", "select", "combine") else state) for task, state in MADE}
 
 
@@ -161,7 +163,7 @@ def ended_tasks(url: str, expected: set[tuple[str, str]]) -> set[tuple[str, str]
     """Task and state of the task runs of the last flow run; the server hears of them a little later than we do."""
     deadline = time.monotonic() + 30
     while True:
-        last = ask(url, "flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})[0]["id"]
+        last = ask(url, "flow_runs/filter", BEGUN | {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})[0]["id"]
         runs = ask(url, "task_runs/filter", {"flow_runs": {"id": {"any_": [last]}}})
         found = {(run["name"].replace("-", " ").split()[0], run["state_name"]) for run in runs}
         if found == expected or time.monotonic() > deadline:
@@ -190,8 +192,7 @@ def test_the_worker_and_the_command_line_share_one_store(started: str, tmp_path:
     run = ("mannequin", "run", "pose_templates", "--config", "form.json")
     from_a_clean_shell(*run, folder=tmp_path, MANNEQUIN_HOME=str(home_folder()))
     assert ended_tasks(started, FOUND) == FOUND
-    begun = {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
-    runs = ask(started, "flow_runs/filter", begun)
+    runs = ask(started, "flow_runs/filter", BEGUN)
     assert [each["state_name"] for each in runs] == ["Completed"] * 3
     assert sum(each["deployment_id"] is None for each in runs) == 1
     assert rows_in_postgres() == 8

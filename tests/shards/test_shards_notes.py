@@ -104,8 +104,9 @@ def test_a_run_whose_process_went_away_says_so(store: Store) -> None:
     begin_run(store, elsewhere)
     silent = elsewhere.model_copy(update={"run": "r3", "seen_at": datetime.now(UTC) - timedelta(minutes=5)})
     begin_run(store, silent)
+    begin_run(store, silent.model_copy(update={"run": "r4", "seen_at": datetime.now(UTC) - timedelta(minutes=15)}))
     found = {run.header.run: run.progress().state for run in StoreWatch(store).look()}
-    assert found == {"r1": "gone", "r2": "running", "r3": "silent"}
+    assert found == {"r1": "gone", "r2": "running", "r3": "silent", "r4": "gone"}
     for run in found:
         end_run(store, run, "crashed")
 
